@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Block nodes: an opened image = driver + size + flags, and requests on it.
+ *
+ * Three rules. (1) block_submit() never calls done itself: done comes from the loop, also on
+ * error. (2) Who submits owns the request and what iov points to until done, which comes exactly
+ * once, also after block_cancel(). (3) A node belongs to one loop: the first machine that uses it
+ * attaches it, all requests are submitted on that loop's thread, and all done callbacks come
+ * there.
+ */
+#ifndef BLOCK_BLOCK_H
+#define BLOCK_BLOCK_H
+
+#include "util/loop.h"
+#include "util/opts.h"
+#include <sys/uio.h>
+
+typedef struct BlockNode BlockNode;
+typedef struct BlockReq BlockReq;
+typedef struct BlockGraph BlockGraph;
+
+typedef enum BlockOp {
+    BLOCK_READ,
+    BLOCK_WRITE,
+    BLOCK_FLUSH, /* what was written and completed before is on stable storage */
+    BLOCK_DISCARD,
+    BLOCK_WRITE_ZEROES,
+} BlockOp;
+
+enum {
+    BLOCK_FUA = 1u << 0,       /* WRITE, WRITE_ZEROES: on stable storage at done */
+    BLOCK_MAY_UNMAP = 1u << 1, /* WRITE_ZEROES: may deallocate */
+};
+
+struct BlockReq {
+    /* set by the submitter */
+    BlockOp op;
+    uint32_t flags;
+    uint64_t offset; /* bytes; any alignment: the block layer bounces where the file needs it */
+    uint64_t bytes;  /* READ, WRITE: sum of iov */
+    const struct iovec *iov;
+    unsigned niov;
+    void (*done)(BlockReq *req);
+    /* set at done: 0 or -errno. READ and WRITE are whole or failed, never short. */
+    int res;
+    /* the block layer's own until done */
+    BlockNode *node;
+    BlockReq *next;
+    LoopWork work;
+    LoopPost post;
+    void *bounce;
+    struct iovec bounce_iov;
+    uint32_t stage;
+    uint64_t progress;
+};
+
+/* One image format or protocol. All function pointers are required but those said optional. */
+typedef struct BlockDriver {
+    const char *name;  /* driver= */
+    size_t state_size; /* of node->state */
+    const OptDesc *opts; /* offsets into state */
+    /* Main thread; options are in node->state. Opens, sets node->size, align, read_only. Child
+     * nodes come by block_open_child(). */
+    bool (*open)(BlockNode *node, Opts *opts, GError **errp);
+    void (*close)(BlockNode *node);
+    /* Optional: the node's loop is known now. */
+    bool (*attach)(BlockNode *node, Loop *loop, GError **errp);
+    /* Optional: the loop is going away; nothing is in flight. */
+    void (*detach)(BlockNode *node);
+    /* Bounds, read-only and FUA on a node without it are settled by block_submit() before. */
+    void (*submit)(BlockNode *node, BlockReq *req);
+    /* Optional, best effort; a write that was started is never cancelled. */
+    void (*cancel)(BlockNode *node, BlockReq *req);
+} BlockDriver;
+
+struct BlockNode {
+    const BlockDriver *driver;
+    BlockGraph *graph;
+    char *name; /* node-name, or the -drive's id, or made up */
+    void *state;
+    BlockNode *file; /* child or NULL */
+    Loop *loop;      /* NULL until attached */
+    uint64_t size;   /* bytes */
+    uint32_t align;  /* of offset, length and memory that the file needs: 1, 512 or 4096 */
+    bool read_only;
+    bool write_cache;  /* cache.writeback: writes may sit in a volatile cache until FLUSH; off:
+                          block_submit() adds FUA to each write */
+    bool no_flush;     /* cache=unsafe: FLUSH and FUA are not passed on */
+    bool can_discard;  /* discard=unmap and the driver can */
+    bool user;         /* a device has taken it (not shareable without share-rw) */
+    bool auto_named;
+    unsigned in_flight;
+    void (*idle)(void *opaque);
+    void *idle_opaque;
+    LoopWork idle_work;
+};
+
+typedef struct BlockEngineType BlockEngineType; /* block/engine.h */
+
+/* drivers, engines: NULL-terminated registry arrays; the first engine is the default. */
+BlockGraph *block_graph_new(const BlockDriver *const *drivers,
+                            const BlockEngineType *const *engines);
+/* By aio= name; NULL if this build has no such engine. name NULL: the default. */
+const BlockEngineType *block_engine_find(const BlockGraph *graph, const char *name);
+/* Closes every node; all detached. */
+void block_graph_free(BlockGraph *graph);
+/* -blockdev: driver=, node-name=, read-only=, cache.direct=, cache.no-flush=, discard=,
+ * auto-read-only=, and the driver's options, "file." for a nested node or file=NODE-NAME. */
+BlockNode *block_open(BlockGraph *graph, Opts *opts, GError **errp);
+/* -drive: if=none, id=, file=, format=, cache=, readonly= / read-only=, aio=, discard=,
+ * node-name=. A spelling that makes nodes as block_open() does; found by its id. */
+BlockNode *block_open_drive(BlockGraph *graph, Opts *opts, GError **errp);
+/* For drivers: opens the nested node "file." of opts, or finds the one file=NAME names. */
+BlockNode *block_open_child(BlockNode *parent, Opts *opts, GError **errp);
+/* By node-name or -drive id; NULL if there is none. */
+BlockNode *block_find(const BlockGraph *graph, const char *name);
+
+/* Main thread or the loop's before it runs. False if it belongs to another loop already. Takes
+ * children along. */
+bool block_attach(BlockNode *node, Loop *loop, GError **errp);
+void block_detach(BlockNode *node);
+
+void block_submit(BlockNode *node, BlockReq *req);
+void block_cancel(BlockReq *req);
+/* Waits for every request in flight, then flushes (unless read-only), then calls idle from the
+ * loop, once. No submit meanwhile. */
+void block_drain(BlockNode *node, void (*idle)(void *), void *opaque);
+
+/* Memory for data in flight, aligned for node (page aligned); recycled, so that a request costs
+ * no page faults. bytes is rounded up to a power of two. On the node's loop. */
+void *block_buffer_get(BlockNode *node, size_t bytes);
+void block_buffer_put(BlockNode *node, void *buf, size_t bytes);
+
+/* For drivers: done from the loop, with res. */
+void block_complete(BlockReq *req, int res);
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The block drivers: what the registry needs. */
+#ifndef BLOCK_DRIVERS_H
+#define BLOCK_DRIVERS_H
+
+#include "block/block.h"
+
+extern const BlockDriver block_file_driver; /* file, host_device by the same code */
+extern const BlockDriver block_host_device_driver;
+extern const BlockDriver block_raw_driver; /* raw */
+
+#endif

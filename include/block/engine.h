@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How a file's requests reach the kernel: aio=io_uring|threads (native is taken as io_uring).
+ * One engine instance per open file and loop. On the loop's thread but where said.
+ */
+#ifndef BLOCK_ENGINE_H
+#define BLOCK_ENGINE_H
+
+#include "block/block.h"
+
+typedef struct BlockEngine BlockEngine;
+
+struct BlockEngineType {
+    const char *name; /* aio= */
+    /* NULL and an error if the kernel or a limit refuses. fd stays the caller's. */
+    BlockEngine *(*start)(Loop *loop, int fd, GError **errp);
+    void (*stop)(BlockEngine *engine); /* nothing in flight */
+    /* READ, WRITE, FLUSH, DISCARD, WRITE_ZEROES on the file as they are in req (offset, iov are
+     * aligned as the file needs); block_complete() from the loop. Short transfers are continued;
+     * end of file reads as zeros. */
+    void (*submit)(BlockEngine *engine, BlockReq *req);
+    void (*cancel)(BlockEngine *engine, BlockReq *req); /* optional, best effort */
+};
+
+extern const BlockEngineType block_engine_threads;
+extern const BlockEngineType block_engine_io_uring;
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One PCI function: 256 config bytes with write masks, the BAR door, the interrupt level.
+ * Runs on the thread of the machine it is attached to; set up on the main thread.
+ */
+#ifndef HW_PCI_PCI_H
+#define HW_PCI_PCI_H
+
+#include "hw/core/device.h"
+#include "hw/core/guest-memory.h"
+#include "util/log.h"
+#include "util/loop.h"
+
+typedef struct PciDev PciDev;
+
+#define PCI_CONFIG_SIZE 256
+#define PCI_NUM_BARS 6
+
+/* PCI Local Bus 3.0, 6.1 */
+enum {
+    PCI_VENDOR_ID = 0x00,
+    PCI_DEVICE_ID = 0x02,
+    PCI_COMMAND = 0x04,
+    PCI_STATUS = 0x06,
+    PCI_REVISION = 0x08,
+    PCI_CLASS_PROG = 0x09,
+    PCI_CLASS_DEVICE = 0x0a,
+    PCI_CACHE_LINE = 0x0c,
+    PCI_LATENCY = 0x0d,
+    PCI_HEADER_TYPE = 0x0e,
+    PCI_BAR0 = 0x10,
+    PCI_SUBSYS_VENDOR = 0x2c,
+    PCI_SUBSYS_ID = 0x2e,
+    PCI_ROM_BAR = 0x30,
+    PCI_CAP_PTR = 0x34,
+    PCI_INT_LINE = 0x3c,
+    PCI_INT_PIN = 0x3d,
+};
+enum {
+    PCI_COMMAND_IO = 0x0001,
+    PCI_COMMAND_MEM = 0x0002,
+    PCI_COMMAND_MASTER = 0x0004,
+    PCI_COMMAND_INTX_OFF = 0x0400,
+    PCI_STATUS_INTX = 0x0008,
+    PCI_STATUS_CAPS = 0x0010,
+};
+
+typedef enum PciBarKind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32 } PciBarKind;
+
+/* A BAR: size a power of two, at least 16 (the stock proxy's least, mpqemu facts section 4).
+ * Accesses reach read and write only if naturally aligned, inside the BAR and of a size from min
+ * to max; larger ones are split into max-sized ones in ascending order, smaller ones never occur
+ * at min 1. Values are right-aligned. */
+typedef struct PciBar {
+    PciBarKind kind;
+    uint32_t size;
+    uint8_t min, max;
+    uint64_t (*read)(PciDev *dev, uint64_t off, unsigned size);
+    void (*write)(PciDev *dev, uint64_t off, uint64_t value, unsigned size);
+} PciBar;
+
+typedef struct PciDevOps {
+    uint16_t vendor, device, subsys_vendor, subsys;
+    uint32_t class_code; /* 24 bits: base, sub, prog-if */
+    uint8_t revision;
+    uint8_t int_pin;     /* 1 = INTA, 0 = none */
+    const PciBar *bars;  /* up to six, ended by PCI_BAR_NONE; index = BAR number */
+    /* loop, mem and irq are set: take what is below (bus, drives) to the loop. Main thread,
+     * before the machine's thread starts. */
+    bool (*attach)(PciDev *dev, GError **errp);
+    /* The machine's thread is gone; nothing is in flight. Main thread. */
+    void (*detach)(PciDev *dev);
+    /* Stop, cancel what is in flight, flush, drop every pin; then idle from the loop, once. */
+    void (*drain)(PciDev *dev, void (*idle)(void *), void *opaque);
+    /* Power-on state; after drain. Config space is reset by pci_dev_reset(). */
+    void (*reset)(PciDev *dev);
+} PciDevOps;
+
+/* level changed; opaque is the host's. */
+typedef void PciIrqFn(void *opaque, bool level);
+
+struct PciDev {
+    const PciDevOps *ops;
+    Device *dev;
+    /* set by pci_dev_attach() */
+    Loop *loop;
+    GuestMemory *mem;
+    PciIrqFn *irq;
+    void *irq_opaque;
+    /* state */
+    uint8_t config[PCI_CONFIG_SIZE];
+    bool irq_level; /* the device's pin, before INTX_OFF */
+    bool irq_out;   /* what irq() was told last */
+    /* constant after set-up */
+    uint8_t wmask[PCI_CONFIG_SIZE];   /* writable bits */
+    uint8_t w1cmask[PCI_CONFIG_SIZE]; /* write-one-to-clear bits */
+    unsigned n_bars;
+    LogLimit limit;
+};
+
+/* ---- for devices ---- */
+
+/* In the type's realize. Config bytes from ops; add capabilities after it. */
+void pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops);
+/* Sets the INTA# level; a no-op if it has it already. Reflected in the status register, and passed
+ * on unless PCI_COMMAND_INTX_OFF. */
+void pci_irq_set(PciDev *pci, bool level);
+/* DMA as bus master: -EPERM when bus mastering is off, -EFAULT as guest memory says. */
+int pci_dma_read(PciDev *pci, uint64_t gpa, void *buf, size_t len);
+int pci_dma_write(PciDev *pci, uint64_t gpa, const void *buf, size_t len);
+static inline bool pci_bus_master(const PciDev *pci)
+{
+    return pci->config[PCI_COMMAND] & PCI_COMMAND_MASTER;
+}
+/* Does [addr, addr + len) begin in BAR bar as decoded now (address programmed, space enabled)?
+ * *off is the offset in the BAR, and *len is cut to its end. For self-DMA. */
+bool pci_bar_contains(const PciDev *pci, unsigned bar, uint64_t addr, uint64_t *off, size_t *len);
+
+/* ---- for hosts (machine, board, tests) ---- */
+
+bool pci_dev_attach(PciDev *pci, Loop *loop, GuestMemory *mem, PciIrqFn *irq, void *opaque,
+                    GError **errp);
+void pci_dev_detach(PciDev *pci);
+/* Config space: command, BARs, 0x0c, 0x3c to 0; interrupt down; ops->reset. */
+void pci_dev_reset(PciDev *pci);
+
+/* len 1, 2 or 4 and addr + len <= 256, which the caller has checked; need not be aligned. */
+uint32_t pci_cfg_read(PciDev *pci, unsigned addr, unsigned len);
+void pci_cfg_write(PciDev *pci, unsigned addr, uint32_t value, unsigned len);
+
+/* The BAR door, by BAR and offset: checks bounds, size (1, 2, 4, 8) and splits or widens to what
+ * the BAR takes. Senseless ones: all ones of that size, writes dropped, logged rate-limited. An
+ * unaligned access is done as bytes. */
+uint64_t pci_bar_read(PciDev *pci, unsigned bar, uint64_t off, unsigned size);
+void pci_bar_write(PciDev *pci, unsigned bar, uint64_t off, uint64_t value, unsigned size);
+uint32_t pci_bar_size(const PciDev *pci, unsigned bar); /* 0: not implemented */
+/* Base address as programmed; false while its space is disabled in the command register or the
+ * BAR holds no address (0 or all ones). */
+bool pci_bar_base(const PciDev *pci, unsigned bar, uint64_t *base);
+
+#endif

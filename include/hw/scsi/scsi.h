@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The SCSI target side: a bus with logical units on it, and requests (tasks). Knows no host
+ * adapter; the adapter knows only this header.
+ *
+ * An adapter embeds ScsiReq in its own task, fills in CDB and nexus and calls scsi_submit().
+ * Nothing comes back from within that call. Later, from the loop, ready() says that bytes can be
+ * moved: the adapter looks at scsi_req_window() and calls scsi_req_advance() for what it copied,
+ * as often and in pieces as small as the initiator likes. done() comes exactly once; after it
+ * the target never touches the request again. A command that needs no data gets done() only.
+ *
+ * Direction and total length are settled when ready() first comes. An initiator that wants fewer
+ * bytes than the target has just stops moving and cancels; the target never waits with a lock.
+ */
+#ifndef HW_SCSI_SCSI_H
+#define HW_SCSI_SCSI_H
+
+#include "hw/core/device.h"
+#include "util/loop.h"
+
+typedef struct ScsiBus ScsiBus;
+typedef struct ScsiDev ScsiDev;
+typedef struct ScsiReq ScsiReq;
+
+#define SCSI_CDB_MAX 16
+#define SCSI_SENSE_LEN 18
+#define SCSI_MAX_ID 16
+#define SCSI_MAX_LUN 8
+
+/* SAM-5 table 44 */
+enum {
+    SCSI_GOOD = 0x00,
+    SCSI_CHECK_CONDITION = 0x02,
+    SCSI_BUSY = 0x08,
+    SCSI_RESERVATION_CONFLICT = 0x18,
+    SCSI_TASK_SET_FULL = 0x28,
+};
+
+typedef enum ScsiAttr { SCSI_UNTAGGED, SCSI_SIMPLE, SCSI_HEAD, SCSI_ORDERED } ScsiAttr;
+typedef enum ScsiDir { SCSI_DIR_NONE, SCSI_DIR_IN, SCSI_DIR_OUT } ScsiDir;
+
+typedef struct ScsiSense {
+    uint8_t key, asc, ascq;
+} ScsiSense;
+
+typedef struct ScsiReqOps {
+    /* From the loop: window or direction changed, bytes can be moved. */
+    void (*ready)(ScsiReq *req);
+    /* From the loop, exactly once per scsi_submit(). status is valid unless cancelled. */
+    void (*done)(ScsiReq *req);
+} ScsiReqOps;
+
+struct ScsiReq {
+    /* the adapter's, set before scsi_submit() */
+    const ScsiReqOps *ops;
+    uint8_t target, lun;
+    ScsiAttr attr;
+    uint16_t tag;
+    uint8_t cdb[SCSI_CDB_MAX];
+    uint8_t cdb_len; /* bytes received from the initiator; may be short or longer than needed */
+    /* the target's, for the adapter to read */
+    ScsiDir dir;
+    uint64_t total; /* bytes of the data phase */
+    uint64_t moved; /* of them, moved so far */
+    uint8_t status; /* at done */
+    bool cancelled; /* at done: status means nothing */
+    /* the target's own */
+    ScsiBus *bus;
+    ScsiDev *dev; /* NULL: no such logical unit */
+    ScsiReq *next, **prev;
+    LoopWork work;
+    bool started, finished;
+    ScsiSense sense;
+    uint8_t *buf; /* the present chunk */
+    size_t buf_size;
+    uint64_t chunk_start; /* offset of buf in the data phase */
+    size_t chunk_len;     /* valid bytes (IN) or wanted bytes (OUT) in buf */
+    void *priv;           /* the command's own */
+};
+
+/* One kind of logical unit (disk, CD). */
+typedef struct ScsiDevOps {
+    uint8_t pdt; /* peripheral device type: 0 disk, 5 CD */
+    /* Optional: the bus is attached to its loop. */
+    bool (*attach)(ScsiDev *dev, Loop *loop, GError **errp);
+    void (*detach)(ScsiDev *dev);
+    /* A command may start: decode and begin. Calls scsi_req_* below; never done() itself. */
+    void (*start)(ScsiDev *dev, ScsiReq *req);
+    /* The window is used up and the data phase goes on (next chunk), or, at moved == total, the
+     * data phase is over: OUT data is complete, IN data is taken. */
+    void (*more)(ScsiDev *dev, ScsiReq *req);
+    /* Gives up the work for req; scsi_req_finish() must follow, now or when its I/O is back. A
+     * write that was started on the medium is not taken back. */
+    void (*cancel)(ScsiDev *dev, ScsiReq *req);
+    void (*reset)(ScsiDev *dev);
+    /* Waits for I/O in flight and flushes, then idle from the loop. */
+    void (*drain)(ScsiDev *dev, void (*idle)(void *), void *opaque);
+} ScsiDevOps;
+
+struct ScsiDev {
+    const ScsiDevOps *ops;
+    Device *dev;
+    ScsiBus *bus;
+    /* properties; first free id and lun 0 if not given (-1) */
+    int32_t channel, id, lun;
+    /* unit attention conditions in the order they arose, and sense of the last command */
+    ScsiSense ua[4];
+    unsigned n_ua;
+    ScsiSense sense;
+    ScsiReq *tasks; /* the task set, in order of arrival */
+};
+
+/* ---- the adapter's side; on the loop's thread but where said ---- */
+
+/* Main thread, in the adapter's realize. dev is the adapter; max_id is the number of ids
+ * (8 narrow, 16 wide), own_id the adapter's, which no device may take. */
+ScsiBus *scsi_bus_new(Device *dev, unsigned max_id, unsigned own_id);
+void scsi_bus_free(ScsiBus *bus);
+/* Main thread: hands the bus with its units and their block nodes to loop. */
+bool scsi_bus_attach(ScsiBus *bus, Loop *loop, GError **errp);
+void scsi_bus_detach(ScsiBus *bus);
+
+/* Does any unit answer to this target id? */
+bool scsi_bus_has_target(const ScsiBus *bus, unsigned target);
+/* Queues req to its unit; HEAD and ORDERED are honoured. A LUN that does not exist answers
+ * INQUIRY, REPORT LUNS and REQUEST SENSE, and 05/25/00 to others. */
+void scsi_submit(ScsiBus *bus, ScsiReq *req);
+/* Task management: done(), with cancelled set, follows for each from the loop, never from within.
+ * A request whose done() has come is not known any more and must not be passed. */
+void scsi_cancel(ScsiReq *req);
+void scsi_abort_lun(ScsiBus *bus, unsigned target, unsigned lun); /* ABORT, CLEAR QUEUE */
+/* Cancels everything of one target / of the bus; UNIT ATTENTION 29/ascq for each unit. */
+void scsi_reset_target(ScsiBus *bus, unsigned target, uint8_t ascq);
+void scsi_reset_bus(ScsiBus *bus, uint8_t ascq);
+/* Power-on state: as scsi_reset_bus() with 29/00 and modes back to their defaults. */
+void scsi_bus_power_on(ScsiBus *bus);
+/* When nothing is in flight and all caches are flushed: idle, from the loop, once. The adapter
+ * has cancelled what it wants gone. */
+void scsi_bus_drain(ScsiBus *bus, void (*idle)(void *), void *opaque);
+
+/* The bytes that can be moved now: to be read (IN) or filled (OUT). NULL with *len 0 while the
+ * target is busy. */
+uint8_t *scsi_req_window(ScsiReq *req, size_t *len);
+/* n bytes at the start of the window were moved. */
+void scsi_req_advance(ScsiReq *req, size_t n);
+
+/* ---- the units' side ---- */
+
+/* In realize: checks channel, id, lun and puts dev on its bus. */
+bool scsi_dev_plug(ScsiDev *dev, Device *device, const ScsiDevOps *ops, GError **errp);
+void scsi_dev_unplug(ScsiDev *dev);
+/* total bytes will be moved in direction dir. */
+void scsi_req_data(ScsiReq *req, ScsiDir dir, uint64_t total);
+/* buf holds the next len bytes (IN), or wants them (OUT); ready() follows from the loop. */
+void scsi_req_chunk(ScsiReq *req, uint8_t *buf, size_t len);
+/* Status GOOD, or CHECK CONDITION with sense; done() follows from the loop. */
+void scsi_req_good(ScsiReq *req);
+void scsi_req_check(ScsiReq *req, uint8_t key, uint8_t asc, uint8_t ascq);
+void scsi_req_finish(ScsiReq *req, uint8_t status);
+void scsi_unit_attention(ScsiDev *dev, uint8_t asc, uint8_t ascq);
+
+#endif

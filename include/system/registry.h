@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a target is made of: plain arrays, each ended by NULL, filled in by system/registry.c from
+ * the Kconfig profile. The one place that knows every type; handed down at start.
+ */
+#ifndef SYSTEM_REGISTRY_H
+#define SYSTEM_REGISTRY_H
+
+#include "block/block.h"
+#include "block/engine.h"
+#include "hw/core/device.h"
+
+typedef struct MachineType MachineType; /* system/machine-type.h */
+typedef struct ObjectType ObjectType;   /* system/object.h */
+
+typedef struct Registry {
+    const char *program; /* "qemu-system-x86_64-remote" */
+    const char *profile; /* "x86_64-remote-softmmu, default" */
+    const DeviceType *const *devices;
+    const BlockDriver *const *block_drivers;
+    const BlockEngineType *const *block_engines; /* the first one is the default */
+    const MachineType *const *machines;
+    const ObjectType *const *objects;
+} Registry;
+
+extern const Registry registry;
+
+#endif

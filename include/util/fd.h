@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owned file descriptors. -1 is "none" everywhere. */
+#ifndef UTIL_FD_H
+#define UTIL_FD_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+/* Closes *fd if it is one and sets it to -1. errno is kept. */
+void fd_clear(int *fd);
+/* Returns *fd and sets it to -1. */
+static inline int fd_steal(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+/* int variable that closes itself at the end of its scope. */
+#define AUTO_FD __attribute__((cleanup(fd_clear))) int
+
+/* Descriptors that came with one message. */
+#define FDSET_MAX 32
+typedef struct FdSet {
+    unsigned n;
+    int fd[FDSET_MAX]; /* taken ones are -1 */
+} FdSet;
+
+/* The caller owns the descriptor afterwards; -1 if there is no i-th or it was taken before. */
+int fdset_take(FdSet *set, unsigned i);
+/* Closes what was not taken and empties the set. */
+void fdset_clear(FdSet *set);
+
+/* 0 or -errno. */
+int fd_set_nonblock(int fd, bool on);
+int fd_set_cloexec(int fd, bool on);
+/* A descriptor number given on the command line: parses it, checks that it is open, sets
+ * FD_CLOEXEC. -1 with an error otherwise. */
+int fd_from_string(const char *text, GError **errp);
+
+#endif
