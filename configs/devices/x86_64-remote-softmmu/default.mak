@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What a distributor ships: every device and driver that a remote process can serve.
+
+# No vCPU and no board in this process.
+CONFIG_TCG=n
+CONFIG_KVM=n
+CONFIG_PC=n
+
+CONFIG_REMOTE_MACHINE=y
+CONFIG_MPQEMU=y
+
+CONFIG_LSI_SCSI_PCI=y
+CONFIG_LSI53C810=y
+CONFIG_SCSI_HD=y
+CONFIG_SCSI_CD=y
+
+CONFIG_BLOCK_FILE=y
+CONFIG_BLOCK_RAW=y
+CONFIG_IO_URING=y

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# One adapter, disks, raw image files, one protocol, and nothing else: the smallest program that
+# serves a virtual machine its disk.
+
+# No vCPU and no board in this process.
+CONFIG_TCG=n
+CONFIG_KVM=n
+CONFIG_PC=n
+
+CONFIG_REMOTE_MACHINE=y
+CONFIG_MPQEMU=y
+
+CONFIG_LSI_SCSI_PCI=y
+CONFIG_LSI53C810=n
+CONFIG_SCSI_HD=y
+CONFIG_SCSI_CD=n
+
+CONFIG_BLOCK_FILE=y
+CONFIG_BLOCK_RAW=y
+CONFIG_IO_URING=n

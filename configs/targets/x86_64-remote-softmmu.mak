@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+TARGET_ARCH=x86_64
+TARGET_PROGRAM=qemu-system-x86_64-remote
