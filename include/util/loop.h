@@ -55,6 +55,7 @@ typedef struct LoopPost {
 } LoopPost;
 
 typedef struct LoopHook {
+    Loop *loop;
     LoopFn *submit; /* once per turn, before the loop may sleep; must not block */
     void *opaque;
     struct LoopHook *next, **prev;

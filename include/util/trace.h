@@ -23,13 +23,15 @@ typedef enum TraceGroup {
 
 extern unsigned trace_mask; /* bit per TraceGroup; written at start and by the monitor only */
 
-/* items: comma-separated group names, "all" or "help" patterns as in -d; '*' and '?' match. */
+/* Adds to what is on. items: comma-separated group names, patterns with '*' and '?', or "all". An
+ * item that matches no group is an error, and then nothing is changed. "help" is the caller's. */
 bool trace_enable(const char *items, GError **errp);
-/* "loop, link, ..." for -d help; static. */
+/* "loop", "link", ...: for -d help; static. */
 const char *trace_group_name(TraceGroup group);
 void trace_print(TraceGroup group, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
-#define trace_on(group) G_UNLIKELY(trace_mask & (1u << TRACE_##group))
+#define trace_on(group)                                                                            \
+    G_UNLIKELY(__atomic_load_n(&trace_mask, __ATOMIC_RELAXED) & (1u << TRACE_##group))
 #define trace(group, ...)                                                                          \
     do {                                                                                           \
         if (trace_on(group)) {                                                                     \
