@@ -1,13 +1,81 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-BUILD ?= build
+#
+# Short names for what ninja and meson do. `make help` lists them.
+
+BUILD = build
+BUILD_ASAN = build-asan
+NINJA = ninja
+NINJAFLAGS = $(if $(filter-out undefined,$(origin V)),-v)
+
+export DESTDIR := $(abspath $(DESTDIR))
+
+# Suites that need neither root nor network nor a guest; run-tests sums up.
+SUITES = unit tree cli wire device
+TEST = scripts/run-tests --build-dir $(BUILD) --name $@
 
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD)
+	@$(NINJA) $(NINJAFLAGS) -C $(BUILD)
 
+# A new option reconfigures by ninja's own rule, so this is for the first time only.
 $(BUILD)/build.ninja:
 	./configure --build-dir=$(BUILD)
 
-check-unit: $(BUILD)/build.ninja
-	meson test -C $(BUILD) --suite unit
+$(BUILD_ASAN)/build.ninja:
+	./configure --build-dir=$(BUILD_ASAN) --enable-sanitizers
 
-.PHONY: all check-unit
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	@if [ -e $(BUILD)/build.ninja ]; then $(NINJA) -C $(BUILD) -t clean; fi
+
+distclean:
+	rm -rf $(BUILD) $(BUILD_ASAN)
+
+check: $(BUILD)/build.ninja
+	@$(TEST) $(SUITES)
+
+SUITE_CHECKS = $(addprefix check-,$(SUITES) interop)
+$(SUITE_CHECKS): check-%: $(BUILD)/build.ninja
+	@$(TEST) $*
+
+# These work in a fresh clone: what is missing is installed before anything is configured.
+check-remote:
+	@scripts/install-deps build boot
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@$(TEST) $(SUITES) interop
+
+check-remote-slow:
+	@scripts/install-deps build boot
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@$(TEST) slow
+
+check-remote-asan:
+	@scripts/install-deps build
+	@$(MAKE) --no-print-directory $(BUILD_ASAN)/build.ninja
+	@$(TEST) --build-dir $(BUILD_ASAN) unit cli wire device
+
+demo:
+	@scripts/install-deps build boot
+	@$(MAKE) --no-print-directory all
+	@scripts/demo --build-dir $(BUILD)
+
+bench-remote:
+	@scripts/install-deps build boot
+	@$(MAKE) --no-print-directory all
+	@tests/bench/bench-remote --build-dir $(BUILD)
+
+help:
+	@echo 'all                the programs of the target list (the default)'
+	@echo 'install            to the prefix given to ./configure, below DESTDIR'
+	@echo 'clean, distclean   remove what was built; remove the build folders'
+	@echo 'check              tests that need neither root nor network nor a guest'
+	@echo 'check-SUITE        one suite: $(SUITES) interop'
+	@echo 'check-remote       all tests but the slow ones; installs what it needs'
+	@echo 'check-remote-asan  unit, cli, wire and device tests with ASan and UBSan'
+	@echo 'check-remote-slow  the slow ones'
+	@echo 'demo               boots a guest from a disk that this program serves'
+	@echo 'bench-remote       measures beside the stock remote'
+
+.PHONY: all install clean distclean check $(SUITE_CHECKS) check-remote check-remote-slow \
+    check-remote-asan demo bench-remote help

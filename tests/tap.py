@@ -1,0 +1,101 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run the unittest cases of one file and print TAP.
+
+    tap.py FILE [TestCase[.test_method]]...
+
+Standard output carries TAP alone: what the cases and their child processes print goes to standard
+error. The plan comes last, since a class that skips itself counts as one.
+"""
+
+import importlib.util
+import os
+import sys
+import unittest
+
+
+class TapResult(unittest.TestResult):
+    """One TAP line for each case, with the details as comments before it."""
+
+    def __init__(self, stream):
+        super().__init__()
+        self.stream = stream
+        self.count = 0
+        self.bad = 0
+        self.broken = set()  # cases that a failed subTest has marked
+
+    def line(self, text):
+        print(text, file=self.stream, flush=True)
+
+    def comment(self, text):
+        for part in text.rstrip().splitlines():
+            self.line('# ' + part)
+
+    def report(self, test, passed, directive=''):
+        self.count += 1
+        self.bad += not passed
+        name = test.id().removeprefix('__main__.').replace('#', ' ')
+        verdict = 'ok' if passed else 'not ok'
+        self.line(f'{verdict} {self.count} - {name}{directive}')
+
+    def addSuccess(self, test):
+        self.report(test, True)
+
+    def addError(self, test, err):
+        self.comment(self._exc_info_to_string(err, test))
+        self.report(test, False)
+
+    addFailure = addError
+
+    def addSubTest(self, test, subtest, err):
+        if err is None:
+            return
+        self.comment(subtest.id())
+        self.comment(self._exc_info_to_string(err, test))
+        # The case itself gets no other callback when one of its subtests failed.
+        if test.id() not in self.broken:
+            self.broken.add(test.id())
+            self.report(test, False)
+
+    def addSkip(self, test, reason):
+        self.report(test, True, f' # SKIP {reason.replace(chr(10), " ")}')
+
+    def addExpectedFailure(self, test, err):
+        self.report(test, True, ' # TODO expected failure')
+
+    def addUnexpectedSuccess(self, test):
+        self.comment('passed, though marked as an expected failure')
+        self.report(test, False)
+
+
+def load(path):
+    """The file as a module; its own folder is on the module path."""
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    name = os.path.basename(path).removesuffix('.py')
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def main():
+    path, *names = sys.argv[1:]
+    stream = os.fdopen(os.dup(1), 'w', encoding='utf-8')
+    os.dup2(2, 1)
+
+    module = load(path)
+    loader = unittest.TestLoader()
+    if names:
+        suite = loader.loadTestsFromNames(names, module)
+    else:
+        suite = loader.loadTestsFromModule(module)
+    result = TapResult(stream)
+    result.line('TAP version 13')
+    suite.run(result)
+    result.line(f'1..{result.count}')
+    return 1 if result.bad else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
