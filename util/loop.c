@@ -77,8 +77,6 @@ typedef struct Call {
     sem_t done;
 } Call;
 
-/* --- work queues --- */
-
 static void queue_init(WorkQueue *queue)
 {
     queue->first = NULL;
@@ -166,8 +164,6 @@ void loop_run_deferred(Loop *loop)
     queue_join(&loop->yielded, &loop->deferred);
 }
 
-/* --- timers --- */
-
 int64_t loop_now_ns(void)
 {
     struct timespec now;
@@ -246,8 +242,6 @@ static void run_timers(Loop *loop)
     }
 }
 
-/* --- descriptors --- */
-
 int loop_fd_add(Loop *loop, LoopFd *w, int fd, uint32_t events, LoopFdFn *fn, void *opaque)
 {
     struct epoll_event ev = { .events = events, .data.ptr = w };
@@ -310,8 +304,6 @@ static void run_fds(Loop *loop)
     }
     loop->batch_len = 0;
 }
-
-/* --- other threads --- */
 
 static void wake(Loop *loop)
 {
@@ -402,8 +394,6 @@ static void run_posts(Loop *loop)
     }
 }
 
-/* --- hooks --- */
-
 void loop_hook_add(Loop *loop, LoopHook *hook, LoopFn *submit, void *opaque)
 {
     LoopHook **end = &loop->hooks;
@@ -441,8 +431,6 @@ static void run_hooks(Loop *loop)
         hook = loop->next_hook;
     }
 }
-
-/* --- turns --- */
 
 /* Nanoseconds to sleep at most: -1 is no limit. */
 static int64_t wait_ns(const Loop *loop, int max_wait_ms)
@@ -546,8 +534,6 @@ void loop_run(Loop *loop)
     } while (!atomic_exchange(&loop->quit, false));
     trace(LOOP, "%s: ended", loop->name);
 }
-
-/* --- life --- */
 
 Loop *loop_new(const char *name, GError **errp)
 {
