@@ -59,15 +59,21 @@ typedef struct DeviceTree {
     BlockGraph *blocks;             /* for drive= properties; not owned */
 } DeviceTree;
 
-/* With the root PCI bus in it. */
+/* The stock remote machine's name for its root PCI bus; bus_find() takes BUS_ROOT_ALIAS, the usual
+ * board's, for it as well. */
+#define BUS_ROOT_NAME "remote-pci"
+#define BUS_ROOT_ALIAS "pci.0"
+
+/* With the root PCI bus in it. types: every member but alias, child_kind is required. */
 DeviceTree *device_tree_new(const DeviceType *const *types, BlockGraph *blocks);
 /* Unrealizes and frees in the reverse order of creation. */
 void device_tree_free(DeviceTree *tree);
 
 const DeviceType *device_type_find(const DeviceTree *tree, const char *name);
 /* opts: driver=, id=, bus= and the type's properties. Unknown type, property or bus, an id used
- * twice, a value out of range, a realize error: NULL and an error. Without bus=: the first bus
- * of the right kind, in order of creation, that is not full. */
+ * twice, a value out of range, a realize error: NULL and an error, and the tree is as before.
+ * Without bus=: the newest bus of the right kind, as in the stock, so that a -device of a disk
+ * goes to the adapter named last before it. */
 Device *device_new(DeviceTree *tree, Opts *opts, GError **errp);
 Device *device_find(const DeviceTree *tree, const char *id);
 Bus *bus_find(const DeviceTree *tree, const char *name);
