@@ -7,14 +7,12 @@ BUILD_ASAN = build-asan
 NINJA = ninja
 NINJAFLAGS = $(if $(filter-out undefined,$(origin V)),-v)
 
-export DESTDIR := $(abspath $(DESTDIR))
-
 # Suites that need neither root nor network nor a guest; run-tests sums up.
 SUITES = unit tree cli wire device
 TEST = scripts/run-tests --build-dir $(BUILD) --name $@
 
 all: $(BUILD)/build.ninja
-	@$(NINJA) $(NINJAFLAGS) -C $(BUILD)
+	@$(NINJA) $(NINJAFLAGS) -C $(BUILD) programs
 
 # A new option reconfigures by ninja's own rule, so this is for the first time only.
 $(BUILD)/build.ninja:
@@ -24,7 +22,7 @@ $(BUILD_ASAN)/build.ninja:
 	./configure --build-dir=$(BUILD_ASAN) --enable-sanitizers
 
 install: all
-	@meson install -C $(BUILD) --no-rebuild
+	@DESTDIR="$(abspath $(DESTDIR))" meson install -C $(BUILD) --no-rebuild
 
 clean:
 	@if [ -e $(BUILD)/build.ninja ]; then $(NINJA) -C $(BUILD) -t clean; fi

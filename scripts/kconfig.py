@@ -3,8 +3,8 @@
 """Resolve a target's device profile against the Kconfig files.
 
 Reads configs/targets/T.mak (TARGET_* variables) and configs/devices/T/P.mak (CONFIG_* assignments),
-writes config.mak for meson's keyval module and config.h for system/registry.c, and a depfile of
-everything read, so that touching any of it reconfigures.
+writes config.mak for meson's keyval module and config.h for system/registry.c, and prints the names
+of the files read, so that meson.build can have a change of any of them configure again.
 
 kconfiglib takes an unknown symbol, or a value that a symbol can't have, in silence and goes on
 with another one. A profile is a promise about what is in the program, so here each assignment
@@ -75,12 +75,14 @@ def why_not(tree, symbol, wanted):
         return 'this tree has no code for it'
     if not any(node.prompt for node in symbol.nodes):
         return f'it is {symbol.str_value} by what selects it, and can\'t be assigned'
-    if symbol.type in kconfiglib._BOOL_TRISTATE and wanted == 'n':
+    if symbol.type == kconfiglib.BOOL and wanted == 'n':
         selectors = [item for item in kconfiglib.split_expr(symbol.rev_dep, kconfiglib.OR)
                      if kconfiglib.expr_value(item)]
         return 'selected by ' + ', '.join(map(kconfiglib.expr_str, selectors))
     unmet = [item for item in kconfiglib.split_expr(symbol.direct_dep, kconfiglib.AND)
              if not kconfiglib.expr_value(item)]
+    if not unmet:
+        return 'out of its range'
     return 'it depends on ' + ' && '.join(map(kconfiglib.expr_str, unmet)) + ', not selected here'
 
 
@@ -157,10 +159,7 @@ def run(args):
     write_if_changed(args.output, as_mak(variables, values))
     if args.header:
         write_if_changed(args.header, as_header(variables, values, profile))
-    if args.depfile:
-        read = [args.target, args.profile, os.path.abspath(__file__)]
-        read += [os.path.join(tree.srctree, path) for path in tree.kconfig_filenames]
-        write_if_changed(args.depfile, f'{os.path.basename(args.output)}: {" ".join(read)}\n')
+    print('\n'.join([args.target, args.profile, *tree.kconfig_filenames]))
 
 
 def main():
@@ -169,7 +168,6 @@ def main():
     parser.add_argument('--target', required=True, help='configs/targets/T.mak')
     parser.add_argument('--profile', required=True, help='configs/devices/T/P.mak')
     parser.add_argument('--header', help='config.h to write')
-    parser.add_argument('--depfile', help='make rule to write, of all files read')
     parser.add_argument('output', help='config.mak to write')
     try:
         run(parser.parse_args())

@@ -5,7 +5,8 @@
     tap.py FILE [TestCase[.test_method]]...
 
 Standard output carries TAP alone: what the cases and their child processes print goes to standard
-error. The plan comes last, since a class that skips itself counts as one.
+error, and so do the details of a failure, since that is what meson shows of a test that failed. The
+plan comes last, since a class that skips itself counts as one.
 """
 
 import importlib.util
@@ -15,11 +16,12 @@ import unittest
 
 
 class TapResult(unittest.TestResult):
-    """One TAP line for each case, with the details as comments before it."""
+    """One TAP line for each case."""
 
-    def __init__(self, stream):
+    def __init__(self, stream, module):
         super().__init__()
         self.stream = stream
+        self.prefix = module + '.'
         self.count = 0
         self.bad = 0
         self.broken = set()  # cases that a failed subTest has marked
@@ -27,22 +29,23 @@ class TapResult(unittest.TestResult):
     def line(self, text):
         print(text, file=self.stream, flush=True)
 
-    def comment(self, text):
-        for part in text.rstrip().splitlines():
-            self.line('# ' + part)
+    def details(self, test, text):
+        print(f'{self.name(test)}:\n{text}', file=sys.stderr, flush=True)
+
+    def name(self, test):
+        return test.id().removeprefix(self.prefix).replace('#', ' ')
 
     def report(self, test, passed, directive=''):
         self.count += 1
         self.bad += not passed
-        name = test.id().removeprefix('__main__.').replace('#', ' ')
         verdict = 'ok' if passed else 'not ok'
-        self.line(f'{verdict} {self.count} - {name}{directive}')
+        self.line(f'{verdict} {self.count} - {self.name(test)}{directive}')
 
     def addSuccess(self, test):
         self.report(test, True)
 
     def addError(self, test, err):
-        self.comment(self._exc_info_to_string(err, test))
+        self.details(test, self._exc_info_to_string(err, test))
         self.report(test, False)
 
     addFailure = addError
@@ -50,8 +53,7 @@ class TapResult(unittest.TestResult):
     def addSubTest(self, test, subtest, err):
         if err is None:
             return
-        self.comment(subtest.id())
-        self.comment(self._exc_info_to_string(err, test))
+        self.details(subtest, self._exc_info_to_string(err, test))
         # The case itself gets no other callback when one of its subtests failed.
         if test.id() not in self.broken:
             self.broken.add(test.id())
@@ -64,7 +66,7 @@ class TapResult(unittest.TestResult):
         self.report(test, True, ' # TODO expected failure')
 
     def addUnexpectedSuccess(self, test):
-        self.comment('passed, though marked as an expected failure')
+        self.details(test, 'passed, though marked as an expected failure')
         self.report(test, False)
 
 
@@ -90,7 +92,7 @@ def main():
         suite = loader.loadTestsFromNames(names, module)
     else:
         suite = loader.loadTestsFromModule(module)
-    result = TapResult(stream)
+    result = TapResult(stream, module.__name__)
     result.line('TAP version 13')
     suite.run(result)
     result.line(f'1..{result.count}')
