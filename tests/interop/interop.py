@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the interop tests share: the programs, the launcher, a folder for each case."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / 'scripts'))
+
+import guestkit  # noqa: E402 (its folder has to be on the path first)
+
+launcher = guestkit.load_launcher()
+
+REMOTE = os.environ.get('QEMU_REMOTE') or str(TOP / 'build/qemu-system-x86_64-remote')
+VM = os.environ.get('QEMU_VM') or 'qemu-system-x86_64'
+
+
+def assemble(source, target, start):
+    """Turns one .S file into the bytes it stands for, linked to run at an address."""
+    for tool in ('as', 'ld'):
+        if not shutil.which(tool):
+            raise unittest.SkipTest(f'{tool} (binutils) is not installed')
+    unit = f'{target}.o'
+    subprocess.run(['as', '-o', unit, str(source)], check=True)
+    subprocess.run(['ld', '-m', 'elf_x86_64', f'-Ttext={start:#x}', '--oformat=binary', '-e', '0',
+                    '-o', str(target), unit], check=True)
+    return Path(target).read_bytes()
+
+
+class InteropCase(unittest.TestCase):
+    """A case with a folder of its own and, unless it says otherwise, a remote and a VM."""
+
+    programs = (REMOTE, VM)
+    deadline = 60
+
+    def setUp(self):
+        for program in self.programs:
+            if not shutil.which(program):
+                self.skipTest(f'{program} is not there')
+        folder = tempfile.TemporaryDirectory(prefix='mpqit')
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def comment(self, text):
+        print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The launcher itself, with scripts in the place of both processes: who died how, exit status."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+from interop import TOP, VM, InteropCase, assemble, launcher
+
+PROGRAM = TOP / 'scripts/mpqemu-launcher.py'
+POLL = 'while :; do sleep 0.05; done'
+SERVE = 'eval "cat <&$fd" >/dev/null'  # like a remote: ends when the VM hangs up
+
+
+class LauncherCase(InteropCase):
+    programs = ()
+
+    def program(self, name, body):
+        """A shell script that finds its end of the socket pair in $fd."""
+        path = self.folder / name
+        path.write_text('#!/bin/sh\n'
+                        'for word; do case $word in *fd=*) fd=${word##*fd=} ;; esac; done\n'
+                        f'{body}\n')
+        path.chmod(0o755)
+        return str(path)
+
+    def argv(self, remote, vm, *options):
+        return [sys.executable, str(PROGRAM), '--accel', 'tcg',
+                '--remote-binary', self.program('remote', remote),
+                '--vm-binary', self.program('vm', vm), *options]
+
+    def launch(self, remote, vm, *options):
+        """Runs the launcher over two script bodies; returns its exit status and what it said."""
+        done = subprocess.run(self.argv(remote, vm, *options), stderr=subprocess.PIPE, text=True,
+                              timeout=self.deadline, check=False)
+        return done.returncode, done.stderr
+
+
+class Fates(LauncherCase):
+    def test_both_end_well(self):
+        status, said = self.launch('exit 0', 'sleep 0.1')
+        self.assertEqual(status, 0, said)
+
+    def test_socket_connects_both(self):
+        status, said = self.launch('eval "echo word >&$fd"; ' + SERVE,
+                                   'eval "read -r word <&$fd"; [ "$word" = word ]')
+        self.assertEqual(status, 0, said)
+
+    def test_vm_fails(self):
+        status, said = self.launch(SERVE, 'exit 7')
+        self.assertEqual(status, launcher.EXIT_VM, said)
+        self.assertIn('VM: exit status 7', said)
+
+    def test_remote_fails(self):
+        status, said = self.launch('exit 1', POLL)
+        self.assertEqual(status, launcher.EXIT_REMOTE, said)
+        self.assertIn('remote lsi0: exit status 1', said)
+
+    def test_remote_leaves_early(self):
+        status, said = self.launch('exit 0', POLL)
+        self.assertEqual(status, launcher.EXIT_REMOTE, said)
+
+    def test_remote_is_killed(self):
+        status, said = self.launch('kill -SEGV $$', POLL)
+        self.assertEqual(status, launcher.EXIT_REMOTE, said)
+        self.assertIn('remote lsi0: ended by SIGSEGV', said)
+
+    def test_stubborn_processes_are_killed(self):
+        status, said = self.launch(f'trap "" TERM; {POLL}', f'trap "" TERM; {POLL}',
+                                   '--timeout', '0.3')
+        self.assertEqual(status, launcher.EXIT_TIMEOUT, said)
+
+    def test_signal_is_forwarded(self):
+        asked = self.folder / 'asked'
+        ready = self.folder / 'ready'
+        vm = f'trap "touch {asked}; exit 0" TERM; touch {ready}; {POLL}'
+        with subprocess.Popen(self.argv(SERVE, vm), stderr=subprocess.DEVNULL) as process:
+            end = time.monotonic() + self.deadline
+            while not ready.exists() and time.monotonic() < end:
+                time.sleep(0.01)
+            process.terminate()
+            self.assertEqual(process.wait(self.deadline), 128 + signal.SIGTERM)
+        self.assertTrue(asked.exists())
+
+
+class Options(LauncherCase):
+    def refused(self, *options):
+        done = subprocess.run([sys.executable, str(PROGRAM), '--accel', 'tcg', *options],
+                              stderr=subprocess.PIPE, text=True, check=False)
+        self.assertEqual(done.returncode, launcher.EXIT_SETUP)
+        self.assertEqual(len(done.stderr.splitlines()), 1)
+        return done.stderr
+
+    def test_bad_options(self):
+        shell = ['--remote-binary', 'sh', '--vm-binary', 'sh']
+        self.assertIn('--disk /no/disk: no such file', self.refused(*shell, '--disk', '/no/disk'))
+        self.assertIn('no such program', self.refused('--remote-binary', '/no/program'))
+        self.assertIn('--nonsense', self.refused('--nonsense'))
+        self.assertIn('--timeout', self.refused('--timeout', 'soon'))
+
+    def test_dry_run(self):
+        disks = [self.folder / 'one', self.folder / 'two,b']
+        for disk in disks:
+            disk.touch()
+        done = subprocess.run(
+            [sys.executable, str(PROGRAM), '--accel', 'tcg', '--quiet', '--dry-run',
+             '--remote-binary', 'sh', '--vm-binary', 'sh', '--kernel', str(disks[0]),
+             '--append', 'root=/dev/sda',
+             *(word for disk in disks for word in ('--disk', str(disk))), '--', '-S'],
+            stdout=subprocess.PIPE, text=True, check=True)
+        remote, vm = done.stdout.splitlines()
+        self.assertIn('x-remote-object', remote)
+        self.assertIn('scsi-id=1', remote)
+        self.assertIn('two,,b', remote)
+        self.assertIn('share=on', vm)
+        self.assertIn(f'root=/dev/sda {launcher.POLLING_ARGS}', vm)
+        self.assertTrue(vm.endswith(' -S'))
+
+
+class Probe(InteropCase):
+    programs = ()
+
+    def test_bytes_match_source(self):
+        built = assemble(TOP / 'scripts/kvm-probe.S', self.folder / 'probe', 0xfffffc00)
+        self.assertEqual(built, launcher.PROBE_ROM)
+
+    def test_probe_passes_where_linux_runs(self):
+        """TCG runs Linux, so what the probe asks for must not be more than TCG has."""
+        if not launcher.shutil.which(VM):
+            self.skipTest(f'{VM} is not there')
+        self.assertIsNone(launcher.run_probe(VM, 'tcg'))
+
+    def test_probe_reports_what_is_no_vm(self):
+        self.assertIsNotNone(launcher.run_probe('false', 'kvm'))
+        with self.assertRaises(launcher.LaunchError):
+            launcher.run_probe(os.path.join(self.folder, 'nothing'), 'kvm')
+
+
+if __name__ == '__main__':
+    unittest.main()

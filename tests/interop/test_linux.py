@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's kernel with its root file system on /dev/sda, which the remote serves: one boot."""
+
+import re
+import unittest
+
+from interop import REMOTE, VM, InteropCase, guestkit, launcher
+
+# What Linux says when the adapter, the disk or the file system misbehaves.
+COMPLAINTS = re.compile(
+    r'ABORT|CACHE INCORRECTLY CONFIGURED|suspicious SCSI data|cannot lock the frequency|'
+    r'sym0:.*(error|unexpected|unable|mismatch|timed out)|I/O error|Sense Key|DRIVER_|'
+    r'EXT4-fs error|Call Trace')
+
+
+class LinuxBoot(InteropCase):
+    deadline = 150
+
+    def setUp(self):
+        super().setUp()
+        missing = guestkit.missing_tools()
+        if missing:
+            self.skipTest(f"not installed: {', '.join(missing)}")
+        try:
+            self.guest = guestkit.Guest(self.folder)
+        except guestkit.GuestError as err:
+            self.skipTest(f'no guest: {err}')
+
+    def test_boot_write_power_off(self):
+        boot = self.guest.boot_any(launcher, self.guest.options(REMOTE, VM), self.deadline,
+                                   self.comment)
+        self.comment(f'{boot.accel}: {boot.seconds:.1f} s')
+        if boot.wrong():
+            self.fail('\n'.join([*boot.wrong(), *boot.console.splitlines()[-60:]]))
+        self.assertEqual(guestkit.check_image(self.guest.image), [])
+
+        # The console shows what came before user space; the log in the image is complete.
+        log = guestkit.read_file(self.guest.image, guestkit.DMESG)
+        self.assertRegex(log, r'scsi \d:0:0:0: Direct-Access +\S')
+        self.assertRegex(log, r'sym0: <895a> rev 0x[0-9a-f]+ at pci')
+        self.assertRegex(log, r'\[sda\] 131072 512-byte logical blocks')
+        self.assertRegex(log, r'tagged command queuing enabled')
+        self.assertEqual([line for line in (log + boot.console).splitlines()
+                          if COMPLAINTS.search(line)], [])
+
+
+if __name__ == '__main__':
+    unittest.main()
