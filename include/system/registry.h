@@ -9,20 +9,20 @@
 #include "block/block.h"
 #include "block/engine.h"
 #include "hw/core/device.h"
-
-typedef struct MachineType MachineType; /* system/machine-type.h */
-typedef struct ObjectType ObjectType;   /* system/object.h */
+#include "system/machine-type.h"
+#include "system/object.h"
 
 typedef struct Registry {
     const char *program; /* "qemu-system-x86_64-remote" */
+    const char *version;
     const char *profile; /* "x86_64-remote-softmmu, default" */
     const DeviceType *const *devices;
     const BlockDriver *const *block_drivers;
     const BlockEngineType *const *block_engines; /* the first one is the default */
-    const MachineType *const *machines;
+    const MachineType *const *machines;          /* the first one is the default */
     const ObjectType *const *objects;
 } Registry;
 
-extern const Registry registry;
+extern const Registry target_registry;
 
 #endif

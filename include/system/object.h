@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What -object makes: named things that are neither devices nor block nodes, such as the end of a
+ * connection that serves a device. All on the main thread.
+ *
+ * An object lives in steps, so that an error in any option leaves nothing behind: create() only
+ * looks (properties, devices, descriptors) and claims; prepare() acquires what may be refused
+ * (threads, sockets, files); serve() can't fail any more. Each step is done for every object
+ * before the next one begins.
+ */
+#ifndef SYSTEM_OBJECT_H
+#define SYSTEM_OBJECT_H
+
+#include "hw/core/device.h"
+
+typedef struct Object Object;
+typedef struct ObjectSet ObjectSet;
+
+typedef struct ObjectType {
+    const char *name;     /* qom-type= */
+    const char *desc;     /* one line for -object help */
+    const OptDesc *props; /* offsets into obj->state; ended by OPT_END */
+    size_t size;          /* of obj->state */
+    /* Properties and obj->id are set. False and an error: destroy() does not follow. */
+    bool (*create)(Object *obj, GError **errp);
+    /* False and an error: destroy() follows. */
+    bool (*prepare)(Object *obj, GError **errp);
+    /* Starts to serve. object_ended() is called when it is over. */
+    void (*serve)(Object *obj);
+    /* Come to an orderly end soon: object_ended() follows, also from within. May be called at any
+     * time after serve(), once. */
+    void (*stop)(Object *obj);
+    /* Gives everything back; has ended, or never served. */
+    void (*destroy)(Object *obj);
+} ObjectType;
+
+struct Object {
+    const ObjectType *type;
+    ObjectSet *set;
+    char *id;
+    char *origin;   /* "-object VALUE", for errors of later steps */
+    Device *device; /* that it serves: chosen by the machine, or NULL until create() looks it up */
+    void *state;
+    bool created;
+    bool ended;
+};
+
+struct ObjectSet {
+    const ObjectType *const *types; /* the registry's, NULL-terminated */
+    GPtrArray *objects;             /* Object *, owned, in order of creation */
+    DeviceTree *devices;            /* not owned */
+    unsigned live;                  /* served and not ended */
+    void (*all_ended)(void *opaque);
+    void *opaque;
+};
+
+/* all_ended: when the last object that served has ended. */
+ObjectSet *object_set_new(const ObjectType *const *types, DeviceTree *devices,
+                          void (*all_ended)(void *), void *opaque);
+/* Destroys the objects in reverse order of creation. */
+void object_set_free(ObjectSet *set);
+
+const ObjectType *object_type_find(const ObjectSet *set, const char *name);
+/* opts: qom-type=, id= and the type's properties. device: as Object.device. Unknown type or
+ * property, an id used twice, what create() refuses: NULL and an error. origin: copied. */
+Object *object_new(ObjectSet *set, Opts *opts, Device *device, const char *origin, GError **errp);
+Object *object_find(const ObjectSet *set, const char *id);
+
+/* prepare() of each object. An error has the object's origin in front. */
+bool object_set_prepare(ObjectSet *set, GError **errp);
+void object_set_serve(ObjectSet *set);
+void object_set_stop(ObjectSet *set);
+/* For types: see serve() and stop(). */
+void object_ended(Object *obj);
+
+/* An identifier as QEMU takes it: letters, digits, '-', '.', '_', beginning with a letter. False
+ * and an error if id is NULL or none. */
+bool object_id_check(const char *id, GError **errp);
+
+extern const ObjectType remote_object_type; /* x-remote-object */
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The machine type x-remote: no vCPU, no memory of its own, a PCI host for each device that is
+ * served. What it is made of at run time is remote/machine.c, one instance a connection; here is
+ * only what -machine can say about it.
+ *
+ * chardev=ID is the spelling of the first versions of multi-process QEMU, whose remote process had
+ * one device and one link: the only PCI device of the command line is served on that socket. It
+ * becomes an x-remote-object with the chardev's id.
+ *
+ * Main thread, at start.
+ */
+#include "system/machine-type.h"
+#include "util/error.h"
+#include <string.h>
+
+typedef struct RemoteMachineProps {
+    char *chardev;
+} RemoteMachineProps;
+
+static const OptDesc remote_machine_props[] = {
+    { .name = "chardev",
+      .type = OPT_STRING,
+      .offset = offsetof(RemoteMachineProps, chardev),
+      .help = "id of the -chardev that the only PCI device is served on" },
+    { .type = OPT_END }
+};
+
+static const Chardev *chardev_find(const GPtrArray *chardevs, const char *id)
+{
+    for (unsigned i = 0; i < chardevs->len; i++) {
+        const Chardev *chardev = g_ptr_array_index(chardevs, i);
+        if (strcmp(chardev->id, id) == 0) {
+            return chardev;
+        }
+    }
+    return NULL;
+}
+
+static Device *only_pci_device(const DeviceTree *tree, GError **errp)
+{
+    Device *only = NULL;
+
+    for (unsigned i = 0; i < tree->devices->len; i++) {
+        Device *dev = g_ptr_array_index(tree->devices, i);
+        if (strcmp(dev->type->bus_kind, BUS_PCI) != 0) {
+            continue;
+        }
+        if (only) {
+            error_set(errp, "'chardev' serves one PCI device, but there are several: "
+                            "use -object x-remote-object");
+            return NULL;
+        }
+        only = dev;
+    }
+    if (!only) {
+        error_set(errp, "'chardev' serves a PCI device, but there is none");
+    }
+    return only;
+}
+
+static bool remote_machine_complete(void *state, const MachineWorld *world, const char *origin,
+                                    GError **errp)
+{
+    const RemoteMachineProps *props = state;
+
+    if (!props->chardev) {
+        return true;
+    }
+    const Chardev *chardev = chardev_find(world->chardevs, props->chardev);
+    if (!chardev) {
+        return error_set(errp, "Chardev '%s' not found", props->chardev);
+    }
+    Device *dev = only_pci_device(world->devices, errp);
+    if (!dev) {
+        return false;
+    }
+    g_autoptr(Opts) opts = opts_new();
+    opts_set(opts, "qom-type", "x-remote-object");
+    opts_set(opts, "id", chardev->id);
+    opts_set(opts, "fd", chardev->fd);
+    return object_new(world->objects, opts, dev, origin, errp) != NULL;
+}
+
+const MachineType remote_machine_type = {
+    .name = "x-remote",
+    .alias = "remote",
+    .desc = "Remote process that serves devices to other QEMUs",
+    .props = remote_machine_props,
+    .size = sizeof(RemoteMachineProps),
+    .complete = remote_machine_complete,
+};

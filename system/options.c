@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command line of the stock QEMU, as far as a remote process has a use for it.
+ *
+ * One table says everything about an option: its name, its argument, its help, when it is acted
+ * on and by whom. -help and the parser read it, and so does the test that holds the man page to
+ * it. An option that isn't in it is an error. A few that launchers pass to every QEMU and that ask
+ * for nothing here are taken silently; what they could ask for beyond that ("-vga std") is an
+ * error as well, since a launcher that asks for a display wants to know that there is none.
+ *
+ * Parsing only sorts argv: whatever has a value is looked at in its stage, by system/startup.c.
+ * Both -OPTION and --OPTION are taken, as by QEMU, and the argument is always the next word.
+ */
+#include "system/options.h"
+#include "system/help.h"
+#include "util/error.h"
+#include "util/log.h"
+#include "util/trace.h"
+#include <string.h>
+#include <sys/prctl.h>
+
+/* clang-format off */
+const OptionDesc options[] = {
+    { .name = "help", .alias = "h", .show = help_usage,
+      .help = "display this help and exit" },
+    { .name = "version", .show = help_version,
+      .help = "display version information and exit" },
+    { .name = "machine", .alias = "M", .arg = "[type=]name[,prop=value...]",
+      .stage = OPTION_MACHINE, .handle = option_machine, .show = help_machine,
+      .help = "selects the machine ('-machine help' for list)\n"
+              "chardev=id serves the only PCI device on a -chardev" },
+    { .name = "device", .arg = "driver[,prop=value...]",
+      .stage = OPTION_DEVICE, .handle = option_device, .show = help_device,
+      .help = "adds a device; key=value or JSON\n"
+              "'-device help' lists drivers, '-device driver,help' properties" },
+    { .name = "drive", .arg = "if=none,id=name,file=file[,format=f][,cache=c][,aio=a]...",
+      .stage = OPTION_DRIVE, .handle = option_drive,
+      .help = "opens a disk image for a device's drive=name" },
+    { .name = "blockdev", .arg = "[driver=]driver,node-name=name[,prop=value...]",
+      .stage = OPTION_BLOCKDEV, .handle = option_blockdev,
+      .help = "opens a block node; key=value or JSON" },
+    { .name = "object", .arg = "type,id=name[,prop=value...]",
+      .stage = OPTION_OBJECT, .handle = option_object, .show = help_object,
+      .help = "creates an object; key=value or JSON\n"
+              "'-object help' lists types, '-object type,help' properties" },
+    { .name = "chardev", .arg = "socket,id=name,fd=number",
+      .stage = OPTION_CHARDEV, .handle = option_chardev, .show = help_chardev,
+      .help = "names an inherited socket for '-machine x-remote,chardev=name'" },
+    { .name = "name", .arg = "[guest=]string[,process=string][,debug-threads=on|off]",
+      .stage = OPTION_SETTING, .handle = option_name,
+      .help = "names the guest and the process; threads have names in any case" },
+    { .name = "pidfile", .arg = "file",
+      .stage = OPTION_PIDFILE, .handle = option_pidfile, .last_wins = true,
+      .help = "writes the process id to file when the process is ready" },
+    { .name = "D", .arg = "file",
+      .stage = OPTION_LOGFILE, .handle = option_logfile, .last_wins = true,
+      .help = "writes the log to file (default: stderr)" },
+    { .name = "d", .arg = "group[,group...]",
+      .stage = OPTION_SETTING, .handle = option_trace_groups, .show = help_trace,
+      .help = "enables trace groups ('-d help' for list)" },
+    { .name = "trace", .arg = "[enable=]pattern",
+      .stage = OPTION_SETTING, .handle = option_trace, .show = help_trace,
+      .help = "enables the trace groups that match pattern" },
+
+    { .name = "nodefaults", .help = "there are no default devices here" },
+    { .name = "no-user-config", .help = "there are no configuration files here" },
+    { .name = "nographic", .help = "there is no display here" },
+    { .name = "display", .arg = "none", .handle = option_none,
+      .help = "there is no display here" },
+    { .name = "serial", .arg = "none", .handle = option_none,
+      .help = "there is no serial port here" },
+    { .name = "monitor", .arg = "none", .handle = option_none,
+      .help = "there is no monitor here" },
+    { .name = "vga", .arg = "none", .handle = option_none,
+      .help = "there is no display adapter here" },
+    { .name = "m", .arg = "[size=]megs", .handle = option_memory,
+      .help = "guest memory comes over the socket" },
+    { .name = NULL }
+};
+/* clang-format on */
+
+static const OptionDesc *option_find(const char *name)
+{
+    for (const OptionDesc *desc = options; desc->name; desc++) {
+        if (strcmp(desc->name, name) == 0 || (desc->alias && strcmp(desc->alias, name) == 0)) {
+            return desc;
+        }
+    }
+    return NULL;
+}
+
+char *option_text(const OptionItem *item)
+{
+    return item->value ? g_strdup_printf("%s %s", item->name, item->value) : g_strdup(item->name);
+}
+
+/* Takes one option at argv[i]. Returns how many words it has, or 0 and an error. */
+static int parse_one(GPtrArray *items, char **argv, GError **errp)
+{
+    const char *word = argv[0];
+
+    if (word[0] != '-') {
+        error_set(errp, "%s: there is no disk_image argument, only options", word);
+        return 0;
+    }
+    const OptionDesc *desc = option_find(word + (word[1] == '-' ? 2 : 1));
+    if (!desc) {
+        error_set(errp, "%s: invalid option", word);
+        return 0;
+    }
+    if (desc->arg && !argv[1]) {
+        error_set(errp, "%s: requires an argument", word);
+        return 0;
+    }
+    OptionItem *item = g_new0(OptionItem, 1);
+    item->desc = desc;
+    item->name = word;
+    item->value = desc->arg ? argv[1] : NULL;
+    g_ptr_array_add(items, item);
+    return desc->arg ? 2 : 1;
+}
+
+GPtrArray *options_parse(int argc, char **argv, GError **errp)
+{
+    GPtrArray *items = g_ptr_array_new_with_free_func(g_free);
+
+    for (int i = 1; i < argc;) {
+        int words = parse_one(items, argv + i, errp);
+        if (!words) {
+            g_ptr_array_free(items, TRUE);
+            return NULL;
+        }
+        i += words;
+    }
+    return items;
+}
+
+bool option_none(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **errp)
+{
+    return strcmp(item->value, "none") == 0 ||
+           error_set(errp, "only 'none' is possible: %s", item->desc->help);
+}
+
+bool option_memory(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **errp)
+{
+    uint64_t bytes;
+    g_autoptr(Opts) opts = opts_parse(item->value, "size", errp);
+
+    if (!opts) {
+        return false;
+    }
+    const char *size = opts_get(opts, "size");
+    return (!size || opt_parse_size("size", size, &bytes, errp)) &&
+           opts_check_used(opts, "Invalid parameter '%s'", errp);
+}
+
+bool option_name(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **errp)
+{
+    bool named = true;
+    g_autoptr(Opts) opts = opts_parse(item->value, "guest", errp);
+
+    if (!opts) {
+        return false;
+    }
+    opts_get(opts, "guest");
+    const char *process = opts_get(opts, "process");
+    const char *threads = opts_get(opts, "debug-threads");
+    if ((threads && !opt_parse_bool("debug-threads", threads, &named, errp)) ||
+        !opts_check_used(opts, "Invalid parameter '%s'", errp)) {
+        return false;
+    }
+    if (process) {
+        prctl(PR_SET_NAME, process);
+    }
+    return true;
+}
+
+/* What the stock QEMU calls guest_errors and unimp is logged here always, at a limited rate. */
+bool option_trace_groups(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **errp)
+{
+    static const char *const always[] = { "guest_errors", "unimp", NULL };
+    g_auto(GStrv) groups = g_strsplit(item->value, ",", -1);
+
+    for (unsigned i = 0; groups[i]; i++) {
+        if (!g_strv_contains(always, groups[i]) && !trace_enable(groups[i], errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool option_trace(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **errp)
+{
+    g_autoptr(Opts) opts = opts_parse(item->value, "enable", errp);
+
+    if (!opts) {
+        return false;
+    }
+    const char *pattern = opts_get(opts, "enable");
+    return opts_check_used(opts, "Invalid parameter '%s'", errp) &&
+           (!pattern || trace_enable(pattern, errp));
+}
+
+bool option_logfile(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **errp)
+{
+    return log_set_file(item->value, errp);
+}
+
+bool option_pidfile(System *sys, const OptionItem *item, GError **errp)
+{
+    return pidfile_create(&sys->pidfile, item->value, errp);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What this target is made of: the types that its Kconfig profile selects, as plain arrays. The
+ * only file that looks at CONFIG_ symbols, and the only one compiled once for each target; all
+ * others are handed these arrays at start and know no type by name.
+ */
+#include "system/registry.h"
+#include "block/drivers.h"
+#include "config-host.h"
+#include "config.h"
+#include "hw/scsi/lsi.h"
+#include "hw/scsi/scsi-disk.h"
+
+static const DeviceType *const devices[] = {
+#ifdef CONFIG_LSI_SCSI_PCI
+    &lsi53c895a_type,
+#endif
+#ifdef CONFIG_LSI53C810
+    &lsi53c810_type,
+#endif
+#ifdef CONFIG_SCSI_HD
+    &scsi_hd_type,
+#endif
+#ifdef CONFIG_SCSI_CD
+    &scsi_cd_type,
+#endif
+    NULL
+};
+
+static const BlockDriver *const block_drivers[] = {
+#ifdef CONFIG_BLOCK_FILE
+    &block_file_driver,
+    &block_host_device_driver,
+#endif
+#ifdef CONFIG_BLOCK_RAW
+    &block_raw_driver,
+#endif
+    NULL
+};
+
+static const BlockEngineType *const block_engines[] = {
+#ifdef CONFIG_IO_URING
+    &block_engine_io_uring,
+#endif
+#ifdef CONFIG_BLOCK_FILE
+    &block_engine_threads,
+#endif
+    NULL
+};
+
+static const MachineType *const machines[] = {
+#ifdef CONFIG_REMOTE_MACHINE
+    &remote_machine_type,
+#endif
+    NULL
+};
+
+static const ObjectType *const objects[] = {
+#ifdef CONFIG_MPQEMU
+    &remote_object_type,
+#endif
+    NULL
+};
+
+const Registry target_registry = {
+    .program = TARGET_PROGRAM,
+    .version = PROJECT_VERSION,
+    .profile = TARGET_NAME ", " TARGET_PROFILE,
+    .devices = devices,
+    .block_drivers = block_drivers,
+    .block_engines = block_engines,
+    .machines = machines,
+    .objects = objects,
+};

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From the command line to a process that serves, in this order:
+ *
+ *   parse ─► help, if anything asks for it ─► settings, chardevs, machine ─► block nodes ─► devices
+ *   ─► objects ─► threads and sockets ─► log file, pid file ─► serve
+ *
+ * The order of kinds is fixed, as in QEMU, so that the command line may have them in any. An error
+ * ends the process with one sentence, and what was done up to there is undone: up to "objects"
+ * things are only looked at (images are opened, not written), and what leaves a trace outside
+ * comes last.
+ *
+ * The main thread then runs a GMainLoop: listeners, signals, and the message of each connection
+ * that has ended. The signals that end the process are blocked from the moment there are threads
+ * and read from a descriptor; before that they end it at once, as there is nothing to save yet.
+ */
+#include "system/machine.h"
+#include "system/options.h"
+#include "system/system.h"
+#include "util/error.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include <errno.h>
+#include <glib-unix.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static void all_objects_ended(void *opaque)
+{
+    System *sys = opaque;
+
+    g_main_loop_quit(sys->main_loop);
+}
+
+static void chardev_free(void *opaque)
+{
+    Chardev *chardev = opaque;
+
+    g_free(chardev->id);
+    g_free(chardev->fd);
+    g_free(chardev);
+}
+
+void system_init(System *sys, const Registry *registry)
+{
+    *sys = (System){ .registry = registry, .signal_fd = -1, .pidfile = { .fd = -1 } };
+    sys->main_loop = g_main_loop_new(NULL, FALSE);
+    sys->blocks = block_graph_new(registry->block_drivers, registry->block_engines);
+    sys->devices = device_tree_new(registry->devices, sys->blocks);
+    sys->objects = object_set_new(registry->objects, sys->devices, all_objects_ended, sys);
+    sys->chardevs = g_ptr_array_new_with_free_func(chardev_free);
+}
+
+bool option_blockdev(System *sys, const OptionItem *item, GError **errp)
+{
+    g_autoptr(Opts) opts = opts_parse(item->value, "driver", errp);
+
+    return opts && block_open(sys->blocks, opts, errp);
+}
+
+bool option_drive(System *sys, const OptionItem *item, GError **errp)
+{
+    g_autoptr(Opts) opts = opts_parse(item->value, NULL, errp);
+
+    return opts && block_open_drive(sys->blocks, opts, errp);
+}
+
+bool option_device(System *sys, const OptionItem *item, GError **errp)
+{
+    g_autoptr(Opts) opts = opts_parse(item->value, "driver", errp);
+
+    return opts && device_new(sys->devices, opts, errp);
+}
+
+bool option_object(System *sys, const OptionItem *item, GError **errp)
+{
+    g_autofree char *origin = option_text(item);
+    g_autoptr(Opts) opts = opts_parse(item->value, "qom-type", errp);
+
+    return opts && object_new(sys->objects, opts, NULL, origin, errp);
+}
+
+static bool is_superseded(const GPtrArray *items, unsigned i)
+{
+    const OptionItem *item = g_ptr_array_index(items, i);
+
+    for (unsigned k = i + 1; item->desc->last_wins && k < items->len; k++) {
+        if (((const OptionItem *)g_ptr_array_index(items, k))->desc == item->desc) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Acts on the options of stages first to last. */
+static bool run_stages(System *sys, const GPtrArray *items, OptionStage first, OptionStage last,
+                       GError **errp)
+{
+    for (OptionStage stage = first; stage <= last; stage++) {
+        for (unsigned i = 0; i < items->len; i++) {
+            const OptionItem *item = g_ptr_array_index(items, i);
+            if (item->desc->stage != stage || !item->desc->handle || is_superseded(items, i) ||
+                item->desc->handle(sys, item, errp)) {
+                continue;
+            }
+            g_autofree char *text = option_text(item);
+            g_prefix_error(errp, "%s: ", text);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool complete_machine(System *sys, GError **errp)
+{
+    const MachineWorld world = { .devices = sys->devices,
+                                 .objects = sys->objects,
+                                 .chardevs = sys->chardevs };
+
+    if (!sys->machine->complete(sys->machine_state, &world, sys->machine_origin, errp)) {
+        g_prefix_error(errp, "%s: ", sys->machine_origin);
+        return false;
+    }
+    return true;
+}
+
+static gboolean stop_signal(int fd, GIOCondition condition G_GNUC_UNUSED, gpointer opaque)
+{
+    System *sys = opaque;
+    struct signalfd_siginfo info;
+
+    if (read(fd, &info, sizeof(info)) == sizeof(info)) {
+        log_line(NULL, "terminating on signal %u from pid %u", info.ssi_signo, info.ssi_pid);
+        object_set_stop(sys->objects);
+    }
+    /* Further ones change nothing: what is in flight has to be written either way. */
+    sys->signal_watch = 0;
+    return G_SOURCE_REMOVE;
+}
+
+static bool catch_signals(System *sys, GError **errp)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    sys->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (sys->signal_fd < 0) {
+        return error_set(errp, "can't catch signals: %s", g_strerror(errno));
+    }
+    sys->signal_watch = g_unix_fd_add(sys->signal_fd, G_IO_IN, stop_signal, sys);
+    return true;
+}
+
+static bool start(System *sys, const GPtrArray *items, GError **errp)
+{
+    if (!sys->registry->machines[0]) {
+        return error_set(errp, "this program was built without a machine type");
+    }
+    machine_choose(sys, sys->registry->machines[0]);
+    if (!run_stages(sys, items, OPTION_CHECK, OPTION_OBJECT, errp) ||
+        !complete_machine(sys, errp)) {
+        return false;
+    }
+    if (sys->objects->objects->len == 0) {
+        return error_set(errp, "nothing to serve: no -object is given (see -object help)");
+    }
+    if (!catch_signals(sys, errp) || !object_set_prepare(sys->objects, errp) ||
+        !run_stages(sys, items, OPTION_LOGFILE, OPTION_PIDFILE, errp)) {
+        return false;
+    }
+    object_set_serve(sys->objects);
+    return true;
+}
+
+static bool show_help(const System *sys, const GPtrArray *items)
+{
+    for (unsigned i = 0; i < items->len; i++) {
+        const OptionItem *item = g_ptr_array_index(items, i);
+        if (item->desc->show && item->desc->show(sys->registry, item->value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool system_start(System *sys, int argc, char **argv, GError **errp)
+{
+    GPtrArray *items = options_parse(argc, argv, errp);
+    bool started;
+
+    if (!items) {
+        return false;
+    }
+    started = !show_help(sys, items) && start(sys, items, errp);
+    g_ptr_array_free(items, TRUE);
+    return started;
+}
+
+void system_run(System *sys)
+{
+    g_main_loop_run(sys->main_loop);
+}
+
+void system_fini(System *sys)
+{
+    object_set_free(sys->objects);
+    device_tree_free(sys->devices);
+    block_graph_free(sys->blocks);
+    machine_clear(sys);
+    g_ptr_array_free(sys->chardevs, TRUE);
+    if (sys->signal_watch) {
+        g_source_remove(sys->signal_watch);
+    }
+    fd_clear(&sys->signal_fd);
+    g_main_loop_unref(sys->main_loop);
+    pidfile_remove(&sys->pidfile);
+}

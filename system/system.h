@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Everything that lives as long as the process, and the steps from the command line to it. Main
+ * thread. */
+#ifndef SYSTEM_SYSTEM_H
+#define SYSTEM_SYSTEM_H
+
+#include "system/pidfile.h"
+#include "system/registry.h"
+
+typedef struct System {
+    const Registry *registry;
+    GMainLoop *main_loop;
+    BlockGraph *blocks;
+    DeviceTree *devices;
+    ObjectSet *objects;
+    GPtrArray *chardevs; /* Chardev *, owned */
+    /* -machine */
+    const MachineType *machine;
+    void *machine_state;
+    char *machine_origin;
+    PidFile pidfile;
+    int signal_fd;
+    unsigned signal_watch;
+} System;
+
+void system_init(System *sys, const Registry *registry);
+/* Takes the whole command line: sets up all that it asks for, or nothing. False with an error; or,
+ * if it asked for help which has been printed now, without one. */
+bool system_start(System *sys, int argc, char **argv, GError **errp);
+/* Serves until the last object has ended, or SIGTERM, SIGINT or SIGHUP has ended them all. */
+void system_run(System *sys);
+/* After system_start(), whatever became of it. */
+void system_fini(System *sys);
+
+#endif
