@@ -1,0 +1,1010 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event loop: the order of a turn, what a callback may do to others of its batch, the bounds
+ * that keep one party from starving another, and the calls from other threads (worth running
+ * under TSan). Callbacks write a letter into a log; a test compares the log with what it expects.
+ */
+#include "util/loop.h"
+#include "util/fd.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define MS INT64_C(1000000)
+
+typedef struct Fixture {
+    Loop *loop;
+    GString *log;
+} Fixture;
+
+/* Something with a letter, and what its callback does besides writing it down. */
+typedef struct Item {
+    Fixture *f;
+    char letter;
+    void (*also)(struct Item *item);
+    struct Item *other;
+    LoopWork work;
+    LoopTimer timer;
+    LoopPost post;
+    LoopHook hook;
+    LoopFd watch;
+    int fd;
+    unsigned count;
+} Item;
+
+static void note(void *opaque)
+{
+    Item *item = opaque;
+
+    g_string_append_c(item->f->log, item->letter);
+    item->count++;
+    if (item->also) {
+        item->also(item);
+    }
+}
+
+static void note_fd(void *opaque, G_GNUC_UNUSED uint32_t events)
+{
+    note(opaque);
+}
+
+static void item_init(Item *item, Fixture *f, char letter)
+{
+    *item = (Item){ .f = f, .letter = letter, .fd = -1 };
+    loop_work_init(&item->work, f->loop, note, item);
+    loop_timer_init(&item->timer, f->loop, note, item);
+    item->post = (LoopPost){ .fn = note, .opaque = item };
+}
+
+/* An eventfd that is ready to read, watched. */
+static void item_watch(Item *item)
+{
+    item->fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    g_assert_cmpint(item->fd, >=, 0);
+    g_assert_cmpint(loop_fd_add(item->f->loop, &item->watch, item->fd, EPOLLIN, note_fd, item), ==,
+                    0);
+}
+
+static void item_unwatch(Item *item)
+{
+    loop_fd_del(&item->watch);
+    fd_clear(&item->fd);
+}
+
+static void expect(Fixture *f, const char *log)
+{
+    g_assert_cmpstr(f->log->str, ==, log);
+    g_string_truncate(f->log, 0);
+}
+
+static void setup(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    f->loop = loop_new("test", NULL);
+    g_assert_nonnull(f->loop);
+    f->log = g_string_new(NULL);
+}
+
+static void teardown(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    loop_free(f->loop);
+    g_string_free(f->log, true);
+}
+
+static void also_defer_other(Item *item)
+{
+    loop_defer(&item->other->work);
+}
+
+static void also_yield_self(Item *item)
+{
+    loop_yield(&item->work);
+}
+
+static void also_yield_other(Item *item)
+{
+    loop_yield(&item->other->work);
+}
+
+static void also_defer_self(Item *item)
+{
+    loop_defer(&item->work);
+}
+
+static void also_cancel_other(Item *item)
+{
+    loop_work_cancel(&item->other->work);
+}
+
+static void also_unwatch(Item *item)
+{
+    item_unwatch(item);
+}
+
+static void also_unwatch_other(Item *item)
+{
+    item_unwatch(item->other);
+}
+
+static void also_run_deferred(Item *item)
+{
+    loop_run_deferred(item->f->loop);
+    g_string_append_c(item->f->log, '.');
+}
+
+static void also_quit(Item *item)
+{
+    loop_quit(item->f->loop);
+}
+
+/* Work */
+
+static void test_name(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    g_assert_cmpstr(loop_name(f->loop), ==, "test");
+    g_assert_false(loop_turn(f->loop, 0));
+}
+
+static void test_defer(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b, c;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_init(&c, f, 'c');
+    a.also = also_defer_other;
+    a.other = &c;
+    loop_defer(&a.work);
+    loop_defer(&b.work);
+    loop_defer(&a.work);
+    g_assert_true(loop_work_queued(&a.work));
+    g_assert_true(loop_turn(f->loop, -1));
+    expect(f, "abc");
+    g_assert_false(loop_work_queued(&a.work));
+    g_assert_false(loop_turn(f->loop, 0));
+}
+
+static void test_yield(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    a.also = also_yield_self;
+    item_watch(&b);
+    loop_defer(&a.work);
+    loop_turn(f->loop, -1);
+    expect(f, "ba");
+    loop_turn(f->loop, -1);
+    expect(f, "ba");
+    a.also = NULL;
+    loop_turn(f->loop, -1);
+    expect(f, "ba");
+    loop_turn(f->loop, -1);
+    expect(f, "b");
+    item_unwatch(&b);
+}
+
+/* Yielded by a descriptor callback: not in this turn. Deferred afterwards: no change. */
+static void test_yield_from_fd(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b, c;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_init(&c, f, 'c');
+    item_watch(&a);
+    a.also = also_yield_other;
+    a.other = &b;
+    loop_turn(f->loop, -1);
+    expect(f, "a");
+    loop_defer(&b.work);
+    a.also = also_defer_other;
+    a.other = &c;
+    loop_turn(f->loop, -1);
+    expect(f, "abc");
+    item_unwatch(&a);
+}
+
+static void test_cancel(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item items[4];
+
+    /* Each position of the queue; then its end must still take more. */
+    for (unsigned gone = 0; gone < 3; gone++) {
+        for (unsigned i = 0; i < 4; i++) {
+            item_init(&items[i], f, 'a' + i);
+        }
+        loop_defer(&items[0].work);
+        loop_defer(&items[1].work);
+        loop_defer(&items[2].work);
+        loop_work_cancel(&items[gone].work);
+        loop_work_cancel(&items[gone].work);
+        g_assert_false(loop_work_queued(&items[gone].work));
+        loop_defer(&items[3].work);
+        loop_turn(f->loop, -1);
+        expect(f, gone == 0 ? "bcd" : gone == 1 ? "acd" : "abd");
+    }
+}
+
+static void test_cancel_all(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    loop_yield(&a.work);
+    loop_defer(&b.work);
+    loop_work_cancel(&a.work);
+    loop_work_cancel(&b.work);
+    g_assert_false(loop_turn(f->loop, 0));
+    loop_defer(&b.work);
+    loop_yield(&a.work);
+    loop_turn(f->loop, -1);
+    expect(f, "ab");
+}
+
+/* In the turn in which yielded work is about to run, by a descriptor that comes before. */
+static void test_cancel_resumed(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b, c;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_init(&c, f, 'c');
+    item_watch(&a);
+    a.also = also_cancel_other;
+    a.other = &c;
+    loop_yield(&b.work);
+    loop_yield(&c.work);
+    loop_turn(f->loop, -1);
+    expect(f, "ab");
+    item_unwatch(&a);
+    loop_yield(&c.work);
+    loop_turn(f->loop, -1);
+    expect(f, "c");
+}
+
+static void test_run_deferred(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b, c, d;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_init(&c, f, 'c');
+    item_init(&d, f, 'd');
+    item_watch(&a);
+    a.also = also_run_deferred;
+    b.also = also_defer_other;
+    b.other = &c;
+    loop_yield(&d.work);
+    loop_defer(&b.work);
+    loop_turn(f->loop, -1);
+    /* What was yielded waits until the descriptors are done. */
+    expect(f, "abc.d");
+    item_unwatch(&a);
+}
+
+/* Work that defers itself for ever: 1024 at a time, and descriptors in between. */
+static void test_deferred_bound(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    a.also = also_defer_self;
+    item_watch(&b);
+    loop_defer(&a.work);
+    for (unsigned i = 1; i <= 3; i++) {
+        loop_turn(f->loop, -1);
+        g_assert_cmpuint(a.count, ==, i * 1024);
+        g_assert_cmpuint(b.count, ==, i);
+    }
+    loop_work_cancel(&a.work);
+    item_unwatch(&b);
+}
+
+static void test_run_deferred_bound(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_watch(&b);
+    a.also = also_defer_self;
+    b.also = also_run_deferred;
+    loop_defer(&a.work);
+    loop_turn(f->loop, -1);
+    g_assert_cmpuint(a.count, ==, 1024);
+    loop_turn(f->loop, -1);
+    g_assert_cmpuint(a.count, ==, 2048);
+    loop_work_cancel(&a.work);
+    item_unwatch(&b);
+}
+
+/* Descriptors */
+
+static void test_fd_add_refused(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    AUTO_FD file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    Item a;
+    LoopFd again = { 0 };
+
+    item_init(&a, f, 'a');
+    g_assert_cmpint(loop_fd_add(f->loop, &a.watch, file, EPOLLIN, note_fd, &a), ==, -EPERM);
+    g_assert_cmpint(loop_fd_add(f->loop, &a.watch, -1, EPOLLIN, note_fd, &a), ==, -EBADF);
+    loop_fd_del(&a.watch);
+    item_watch(&a);
+    g_assert_cmpint(loop_fd_add(f->loop, &again, a.fd, EPOLLIN, note_fd, &a), ==, -EEXIST);
+    loop_turn(f->loop, -1);
+    expect(f, "a");
+    item_unwatch(&a);
+    loop_fd_del(&a.watch);
+}
+
+static void keep_events(void *opaque, uint32_t events)
+{
+    *(uint32_t *)opaque = events;
+}
+
+static void test_fd_events(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    uint32_t seen = 0;
+    LoopFd watch;
+    int pair[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+    g_assert_cmpint(loop_fd_add(f->loop, &watch, pair[0], 0, keep_events, &seen), ==, 0);
+    g_assert_cmpint(write(pair[1], "x", 1), ==, 1);
+    g_assert_false(loop_turn(f->loop, 0));
+    loop_fd_set(&watch, EPOLLIN);
+    g_assert_true(loop_turn(f->loop, -1));
+    g_assert_cmpuint(seen, ==, EPOLLIN);
+    loop_fd_set(&watch, EPOLLIN | EPOLLOUT);
+    g_assert_true(loop_turn(f->loop, -1));
+    g_assert_cmpuint(seen, ==, EPOLLIN | EPOLLOUT);
+    /* Level-triggered. */
+    g_assert_true(loop_turn(f->loop, 0));
+    loop_fd_set(&watch, 0);
+    g_assert_false(loop_turn(f->loop, 0));
+    fd_clear(&pair[1]);
+    g_assert_true(loop_turn(f->loop, -1));
+    g_assert_cmpuint(seen & EPOLLHUP, ==, EPOLLHUP);
+    g_assert_cmpuint(seen & EPOLLIN, ==, 0);
+    loop_fd_del(&watch);
+    fd_clear(&pair[0]);
+}
+
+static void test_fd_del_self(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a;
+
+    item_init(&a, f, 'a');
+    item_watch(&a);
+    a.also = also_unwatch;
+    loop_turn(f->loop, -1);
+    g_assert_false(loop_turn(f->loop, 0));
+    expect(f, "a");
+}
+
+static void test_fd_del_other(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_watch(&a);
+    item_watch(&b);
+    a.also = also_unwatch_other;
+    a.other = &b;
+    b.also = also_unwatch_other;
+    b.other = &a;
+    loop_turn(f->loop, -1);
+    /* Whichever came first; both were in the batch. */
+    g_assert_cmpuint(a.count + b.count, ==, 1);
+    g_string_truncate(f->log, 0);
+    a.also = NULL;
+    b.also = NULL;
+    loop_turn(f->loop, -1);
+    g_assert_cmpuint(a.count + b.count, ==, 2);
+    item_unwatch(&a);
+    item_unwatch(&b);
+}
+
+/* Closes the other's descriptor and watches another one with the same LoopFd, and most likely the
+ * same number; the event of the old one must not be taken for the new one's. */
+static void also_replace_other(Item *item)
+{
+    Item *other = item->other;
+
+    item_unwatch(other);
+    other->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    g_assert_cmpint(
+        loop_fd_add(item->f->loop, &other->watch, other->fd, EPOLLIN, note_fd, other), ==, 0);
+    item->also = NULL;
+    other->also = NULL;
+}
+
+static void test_fd_replace_in_batch(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_watch(&a);
+    item_watch(&b);
+    a.also = also_replace_other;
+    a.other = &b;
+    b.also = also_replace_other;
+    b.other = &a;
+    loop_turn(f->loop, -1);
+    g_assert_cmpuint(a.count + b.count, ==, 1);
+    item_unwatch(&a);
+    item_unwatch(&b);
+}
+
+static void also_mute_other(Item *item)
+{
+    loop_fd_set(&item->other->watch, 0);
+}
+
+static void test_fd_mute_in_batch(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_watch(&a);
+    item_watch(&b);
+    a.also = also_mute_other;
+    a.other = &b;
+    b.also = also_mute_other;
+    b.other = &a;
+    loop_turn(f->loop, -1);
+    g_assert_cmpuint(a.count + b.count, ==, 1);
+    item_unwatch(&a);
+    item_unwatch(&b);
+}
+
+/* More than a batch: all get their turn. */
+static void test_fd_many(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item items[150];
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(items); i++) {
+        item_init(&items[i], f, 'a');
+        item_watch(&items[i]);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        loop_turn(f->loop, -1);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(items); i++) {
+        g_assert_cmpuint(items[i].count, >=, 1);
+        item_unwatch(&items[i]);
+    }
+}
+
+/* Timers */
+
+static void test_timer_order(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    int64_t now = loop_now_ns();
+    Item a, b, c, d;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_init(&c, f, 'c');
+    item_init(&d, f, 'd');
+    loop_timer_arm(&c.timer, now - 1);
+    loop_timer_arm(&a.timer, now - 3);
+    loop_timer_arm(&b.timer, now - 2);
+    loop_timer_arm(&d.timer, now - 1);
+    g_assert_true(loop_timer_armed(&a.timer));
+    g_assert_true(loop_turn(f->loop, -1));
+    expect(f, "abcd");
+    g_assert_false(loop_timer_armed(&a.timer));
+    g_assert_false(loop_turn(f->loop, 0));
+}
+
+static void test_timer_rearm(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    int64_t now = loop_now_ns();
+    Item a, b;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    loop_timer_arm(&a.timer, now - 2);
+    loop_timer_arm(&b.timer, now - 1);
+    loop_timer_arm(&a.timer, now);
+    loop_turn(f->loop, -1);
+    expect(f, "ba");
+    loop_timer_arm(&a.timer, INT64_MAX);
+    loop_timer_arm(&b.timer, INT64_MIN);
+    loop_turn(f->loop, -1);
+    expect(f, "b");
+    g_assert_false(loop_turn(f->loop, 1));
+    loop_timer_disarm(&a.timer);
+    loop_timer_disarm(&a.timer);
+    g_assert_false(loop_timer_armed(&a.timer));
+}
+
+static void also_arm_self(Item *item)
+{
+    loop_timer_arm(&item->timer, 0);
+}
+
+static void test_timer_past_in_callback(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    a.also = also_arm_self;
+    loop_timer_arm(&a.timer, 0);
+    loop_timer_arm(&b.timer, 1);
+    loop_turn(f->loop, -1);
+    expect(f, "ab");
+    loop_turn(f->loop, -1);
+    expect(f, "a");
+    loop_timer_disarm(&a.timer);
+}
+
+static void also_disarm_other(Item *item)
+{
+    loop_timer_disarm(&item->other->timer);
+}
+
+/* Both are due; the first takes the second away, in the middle and at the end of the list. */
+static void test_timer_disarm_due(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b, c;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_init(&c, f, 'c');
+    a.also = also_disarm_other;
+    a.other = &b;
+    loop_timer_arm(&a.timer, 1);
+    loop_timer_arm(&b.timer, 2);
+    loop_timer_arm(&c.timer, 3);
+    loop_turn(f->loop, -1);
+    expect(f, "ac");
+    loop_timer_arm(&a.timer, 1);
+    loop_timer_arm(&b.timer, 2);
+    loop_turn(f->loop, -1);
+    expect(f, "a");
+}
+
+static void check_timer_wait(Fixture *f)
+{
+    Item a;
+
+    item_init(&a, f, 'a');
+    for (int64_t ahead = 1; ahead < 3 * MS; ahead = ahead * 3 + 7) {
+        int64_t deadline = loop_now_ns() + ahead;
+
+        loop_timer_arm(&a.timer, deadline);
+        while (!loop_turn(f->loop, -1)) {
+        }
+        g_assert_cmpint(loop_now_ns(), >=, deadline);
+        expect(f, "a");
+    }
+    loop_timer_arm(&a.timer, loop_now_ns() + 3600 * 1000 * MS);
+    g_assert_false(loop_turn(f->loop, 1));
+    loop_timer_disarm(&a.timer);
+}
+
+static void test_timer_wait(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    check_timer_wait(f);
+}
+
+/* On a thread of its own, whose kernel seems to be older than epoll_pwait2. */
+static void *old_kernel_thread(void *opaque)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_pwait2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = { .len = G_N_ELEMENTS(code), .filter = code };
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0) {
+        return (void *)"no seccomp filter here";
+    }
+    check_timer_wait(opaque);
+    return NULL;
+}
+
+static void test_timer_wait_old_kernel(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    const char *skipped = g_thread_join(g_thread_new("old", old_kernel_thread, f));
+
+    if (skipped) {
+        g_test_skip(skipped);
+    }
+}
+
+static void test_max_wait(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    int64_t start = loop_now_ns();
+
+    g_assert_false(loop_turn(f->loop, 2));
+    g_assert_cmpint(loop_now_ns() - start, >=, 2 * MS);
+}
+
+/* Hooks */
+
+static void test_turn_order(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item fd, timer, post, work, yielded, hook;
+
+    item_init(&fd, f, 'f');
+    item_init(&timer, f, 't');
+    item_init(&post, f, 'p');
+    item_init(&work, f, 'w');
+    item_init(&yielded, f, 'y');
+    item_init(&hook, f, 'h');
+    item_watch(&fd);
+    loop_defer(&work.work);
+    loop_yield(&yielded.work);
+    loop_timer_arm(&timer.timer, 0);
+    loop_post(f->loop, &post.post);
+    loop_hook_add(f->loop, &hook.hook, note, &hook);
+    g_assert_true(loop_turn(f->loop, -1));
+    expect(f, "hptfywh");
+    item_unwatch(&fd);
+    loop_hook_del(&hook.hook);
+}
+
+static void also_del_hook(Item *item)
+{
+    loop_hook_del(&item->other->hook);
+}
+
+static void test_hook_del(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b, c;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_init(&c, f, 'c');
+    loop_hook_add(f->loop, &a.hook, note, &a);
+    loop_hook_add(f->loop, &b.hook, note, &b);
+    loop_hook_add(f->loop, &c.hook, note, &c);
+    loop_turn(f->loop, 0);
+    expect(f, "abcabc");
+    a.also = also_del_hook;
+    a.other = &b;
+    b.other = &b;
+    loop_turn(f->loop, 0);
+    expect(f, "acac");
+    a.other = &a;
+    loop_turn(f->loop, 0);
+    expect(f, "acc");
+    loop_hook_del(&c.hook);
+    loop_hook_del(&c.hook);
+    loop_turn(f->loop, 0);
+    expect(f, "");
+}
+
+/* A hook's work must not wait for an event. */
+static void test_hook_defers(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b, q;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_init(&q, f, 'q');
+    a.also = also_defer_other;
+    a.other = &b;
+    b.also = also_quit;
+    loop_hook_add(f->loop, &a.hook, note, &a);
+    loop_run(f->loop);
+    expect(f, "aba");
+    loop_work_cancel(&b.work);
+    loop_hook_del(&a.hook);
+}
+
+/* Quit */
+
+static void test_quit_before_run(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a;
+
+    item_init(&a, f, 'a');
+    loop_hook_add(f->loop, &a.hook, note, &a);
+    loop_quit(f->loop);
+    loop_run(f->loop);
+    expect(f, "aa");
+    loop_quit(f->loop);
+    loop_run(f->loop);
+    loop_hook_del(&a.hook);
+}
+
+static void test_quit_finishes_turn(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b, h;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_init(&h, f, 'h');
+    item_watch(&a);
+    a.also = also_quit;
+    loop_defer(&b.work);
+    loop_hook_add(f->loop, &h.hook, note, &h);
+    loop_run(f->loop);
+    expect(f, "habh");
+    loop_hook_del(&h.hook);
+    item_unwatch(&a);
+}
+
+static void do_nothing(G_GNUC_UNUSED int sig) {}
+
+/* A signal ends a wait, not the loop. */
+static void test_signal(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    struct itimerval often = { .it_interval.tv_usec = 500, .it_value.tv_usec = 500 };
+    struct itimerval off = { .it_value.tv_usec = 0 };
+    struct sigaction act = { .sa_handler = do_nothing };
+
+    g_assert_cmpint(sigaction(SIGALRM, &act, NULL), ==, 0);
+    g_assert_cmpint(setitimer(ITIMER_REAL, &often, NULL), ==, 0);
+    for (int i = 0; i < 3; i++) {
+        g_assert_false(loop_turn(f->loop, -1));
+    }
+    setitimer(ITIMER_REAL, &off, NULL);
+}
+
+/* Other threads */
+
+static void also_post_self(Item *item)
+{
+    loop_post(item->f->loop, &item->post);
+}
+
+static void test_post_order(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b, c;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_init(&c, f, 'c');
+    loop_post(f->loop, &a.post);
+    loop_post(f->loop, &b.post);
+    loop_post(f->loop, &c.post);
+    a.also = also_post_self;
+    g_assert_true(loop_turn(f->loop, -1));
+    expect(f, "abc");
+    a.also = NULL;
+    g_assert_true(loop_turn(f->loop, -1));
+    expect(f, "a");
+    g_assert_false(loop_turn(f->loop, 0));
+}
+
+static void free_post(void *opaque)
+{
+    g_free(opaque);
+}
+
+static void test_post_freed(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    for (int i = 0; i < 3; i++) {
+        LoopPost *post = g_new0(LoopPost, 1);
+
+        *post = (LoopPost){ .fn = free_post, .opaque = post };
+        loop_post(f->loop, post);
+    }
+    g_assert_true(loop_turn(f->loop, -1));
+}
+
+#define POSTERS 3
+#define POSTS 5000
+
+typedef struct Poster {
+    Loop *loop;
+    unsigned next;  /* as seen by the loop */
+    unsigned *left; /* of all posters; the loop's */
+} Poster;
+
+typedef struct Numbered {
+    LoopPost post;
+    Poster *poster;
+    unsigned number;
+} Numbered;
+
+static void numbered_run(void *opaque)
+{
+    Numbered *numbered = opaque;
+    Poster *poster = numbered->poster;
+
+    g_assert_cmpuint(numbered->number, ==, poster->next);
+    poster->next++;
+    if (--*poster->left == 0) {
+        loop_quit(poster->loop);
+    }
+    g_free(numbered);
+}
+
+static void *poster_thread(void *opaque)
+{
+    Poster *poster = opaque;
+
+    for (unsigned i = 0; i < POSTS; i++) {
+        Numbered *numbered = g_new0(Numbered, 1);
+
+        numbered->post = (LoopPost){ .fn = numbered_run, .opaque = numbered };
+        numbered->poster = poster;
+        numbered->number = i;
+        loop_post(poster->loop, &numbered->post);
+    }
+    return NULL;
+}
+
+static void test_post_threads(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    unsigned left = POSTERS * POSTS;
+    Poster posters[POSTERS];
+    GThread *threads[POSTERS];
+
+    for (unsigned i = 0; i < POSTERS; i++) {
+        posters[i] = (Poster){ .loop = f->loop, .left = &left };
+        threads[i] = g_thread_new("poster", poster_thread, &posters[i]);
+    }
+    loop_run(f->loop);
+    for (unsigned i = 0; i < POSTERS; i++) {
+        g_thread_join(threads[i]);
+        g_assert_cmpuint(posters[i].next, ==, POSTS);
+    }
+}
+
+static void *run_thread(void *opaque)
+{
+    loop_run(opaque);
+    return NULL;
+}
+
+static void *quit_thread(void *opaque)
+{
+    loop_quit(opaque);
+    return NULL;
+}
+
+static void quit_loop(void *opaque)
+{
+    loop_quit(opaque);
+}
+
+static void *post_quit_thread(void *opaque)
+{
+    LoopPost *post = opaque;
+
+    loop_post(post->opaque, post);
+    return NULL;
+}
+
+/* The loop goes as soon as the post has run, which may be before its poster has returned. */
+static void test_free_race(G_GNUC_UNUSED Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    for (int i = 0; i < 500; i++) {
+        Loop *loop = loop_new("short", NULL);
+        LoopPost post = { .fn = quit_loop, .opaque = loop };
+        GThread *thread = i & 1 ? g_thread_new("quit", quit_thread, loop)
+                                : g_thread_new("post", post_quit_thread, &post);
+
+        loop_run(loop);
+        loop_free(loop);
+        g_thread_join(thread);
+    }
+}
+
+static void increment(void *opaque)
+{
+    ++*(unsigned *)opaque;
+}
+
+static void test_call(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    GThread *thread = g_thread_new("loop", run_thread, f->loop);
+    unsigned count = 0; /* written by the loop, read here: loop_call() orders them */
+
+    for (unsigned i = 0; i < 1000; i++) {
+        g_assert_cmpuint(count, ==, i);
+        loop_call(f->loop, increment, &count);
+    }
+    loop_quit(f->loop);
+    g_thread_join(thread);
+    g_assert_cmpuint(count, ==, 1000);
+}
+
+static void count_turn(void *opaque)
+{
+    atomic_fetch_add((atomic_uint *)opaque, 1);
+}
+
+/* A loop without anything to do stays asleep: turns are counted by its hook. */
+static void test_idle(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    atomic_uint turns = 0;
+    unsigned before, nothing = 0;
+    LoopHook hook;
+    GThread *thread;
+
+    loop_hook_add(f->loop, &hook, count_turn, &turns);
+    thread = g_thread_new("loop", run_thread, f->loop);
+    loop_call(f->loop, increment, &nothing);
+    /* Until the hook of that turn has run: before the first wait, and after the call. */
+    while (atomic_load(&turns) < 2) {
+        g_thread_yield();
+    }
+    before = atomic_load(&turns);
+    g_usleep(20000);
+    g_assert_cmpuint(atomic_load(&turns), ==, before);
+    loop_quit(f->loop);
+    g_thread_join(thread);
+    loop_hook_del(&hook);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*fn)(Fixture *f, const void *data);
+    } tests[] = {
+        { "/loop/name", test_name },
+        { "/loop/defer", test_defer },
+        { "/loop/yield", test_yield },
+        { "/loop/yield-from-fd", test_yield_from_fd },
+        { "/loop/cancel", test_cancel },
+        { "/loop/cancel-all", test_cancel_all },
+        { "/loop/cancel-resumed", test_cancel_resumed },
+        { "/loop/run-deferred", test_run_deferred },
+        { "/loop/deferred-bound", test_deferred_bound },
+        { "/loop/run-deferred-bound", test_run_deferred_bound },
+        { "/loop/fd-add-refused", test_fd_add_refused },
+        { "/loop/fd-events", test_fd_events },
+        { "/loop/fd-del-self", test_fd_del_self },
+        { "/loop/fd-del-other", test_fd_del_other },
+        { "/loop/fd-replace-in-batch", test_fd_replace_in_batch },
+        { "/loop/fd-mute-in-batch", test_fd_mute_in_batch },
+        { "/loop/fd-many", test_fd_many },
+        { "/loop/timer-order", test_timer_order },
+        { "/loop/timer-rearm", test_timer_rearm },
+        { "/loop/timer-past-in-callback", test_timer_past_in_callback },
+        { "/loop/timer-disarm-due", test_timer_disarm_due },
+        { "/loop/timer-wait", test_timer_wait },
+        { "/loop/timer-wait-old-kernel", test_timer_wait_old_kernel },
+        { "/loop/max-wait", test_max_wait },
+        { "/loop/turn-order", test_turn_order },
+        { "/loop/hook-del", test_hook_del },
+        { "/loop/hook-defers", test_hook_defers },
+        { "/loop/quit-before-run", test_quit_before_run },
+        { "/loop/quit-finishes-turn", test_quit_finishes_turn },
+        { "/loop/signal", test_signal },
+        { "/loop/post-order", test_post_order },
+        { "/loop/post-freed", test_post_freed },
+        { "/loop/post-threads", test_post_threads },
+        { "/loop/free-race", test_free_race },
+        { "/loop/call", test_call },
+        { "/loop/idle", test_idle },
+    };
+
+    g_test_init(&argc, &argv, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_test_add(tests[i].name, Fixture, NULL, setup, tests[i].fn, teardown);
+    }
+    return g_test_run();
+}
