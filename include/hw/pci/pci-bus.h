@@ -10,6 +10,7 @@
 
 typedef struct PciBus {
     PciDev *dev[PCI_DEVFN_MAX]; /* by devfn = slot << 3 | function; not owned */
+    unsigned end;               /* behind the last devfn in use */
 } PciBus;
 
 /* False if devfn is taken or out of range. devfn -1: the first free slot, function 0. */

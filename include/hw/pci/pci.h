@@ -40,9 +40,16 @@ enum {
     PCI_COMMAND_IO = 0x0001,
     PCI_COMMAND_MEM = 0x0002,
     PCI_COMMAND_MASTER = 0x0004,
+    PCI_COMMAND_PARITY = 0x0040,
+    PCI_COMMAND_SERR = 0x0100,
     PCI_COMMAND_INTX_OFF = 0x0400,
     PCI_STATUS_INTX = 0x0008,
     PCI_STATUS_CAPS = 0x0010,
+    PCI_STATUS_W1C = 0xf900, /* parity, target and master abort, SERR */
+};
+enum {
+    PCI_CAP_ID_PM = 0x01,
+    PCI_PM_CAP_SIZE = 8,
 };
 
 typedef enum PciBarKind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32 } PciBarKind;
@@ -63,8 +70,8 @@ typedef struct PciDevOps {
     uint16_t vendor, device, subsys_vendor, subsys;
     uint32_t class_code; /* 24 bits: base, sub, prog-if */
     uint8_t revision;
-    uint8_t int_pin;     /* 1 = INTA, 0 = none */
-    const PciBar *bars;  /* up to six, ended by PCI_BAR_NONE; index = BAR number */
+    uint8_t int_pin;    /* 1 = INTA, 0 = none */
+    const PciBar *bars; /* up to six, ended by PCI_BAR_NONE; index = BAR number */
     /* loop, mem and irq are set: take what is below (bus, drives) to the loop. Main thread,
      * before the machine's thread starts. */
     bool (*attach)(PciDev *dev, GError **errp);
@@ -102,12 +109,24 @@ struct PciDev {
 
 /* In the type's realize. Config bytes from ops; add capabilities after it. */
 void pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops);
+/* Adds a capability of size bytes (zeroed) at offset, a multiple of 4 from 0x40 up, to the head of
+ * the list, with its id and link in the first two bytes. The device fills in the rest of config[]
+ * and the wmask[] of what is writable. */
+void pci_add_capability(PciDev *pci, uint8_t id, uint8_t offset, uint8_t size);
+/* Power management as in PCI PM 1.1: states D0 to D3hot can be set and are read back; nothing
+ * else happens in them. No PME#. */
+void pci_add_pm_capability(PciDev *pci, uint8_t offset);
 /* Sets the INTA# level; a no-op if it has it already. Reflected in the status register, and passed
  * on unless PCI_COMMAND_INTX_OFF. */
 void pci_irq_set(PciDev *pci, bool level);
 /* DMA as bus master: -EPERM when bus mastering is off, -EFAULT as guest memory says. */
 int pci_dma_read(PciDev *pci, uint64_t gpa, void *buf, size_t len);
 int pci_dma_write(PciDev *pci, uint64_t gpa, const void *buf, size_t len);
+/* For messages. */
+static inline const char *pci_dev_name(const PciDev *pci)
+{
+    return pci->dev ? device_name(pci->dev) : "pci";
+}
 static inline bool pci_bus_master(const PciDev *pci)
 {
     return pci->config[PCI_COMMAND] & PCI_COMMAND_MASTER;
@@ -121,7 +140,8 @@ bool pci_bar_contains(const PciDev *pci, unsigned bar, uint64_t addr, uint64_t *
 bool pci_dev_attach(PciDev *pci, Loop *loop, GuestMemory *mem, PciIrqFn *irq, void *opaque,
                     GError **errp);
 void pci_dev_detach(PciDev *pci);
-/* Config space: command, BARs, 0x0c, 0x3c to 0; interrupt down; ops->reset. */
+/* Config space: every writable bit (command, BARs, 0x0c, 0x0d, 0x3c, power state) to 0; interrupt
+ * down; ops->reset. */
 void pci_dev_reset(PciDev *pci);
 
 /* len 1, 2 or 4 and addr + len <= 256, which the caller has checked; need not be aligned. */
@@ -130,7 +150,7 @@ void pci_cfg_write(PciDev *pci, unsigned addr, uint32_t value, unsigned len);
 
 /* The BAR door, by BAR and offset: checks bounds, size (1, 2, 4, 8) and splits or widens to what
  * the BAR takes. Senseless ones: all ones of that size, writes dropped, logged rate-limited. An
- * unaligned access is done as bytes. */
+ * unaligned access is done as bytes, and a write narrower than the BAR's min is dropped. */
 uint64_t pci_bar_read(PciDev *pci, unsigned bar, uint64_t off, unsigned size);
 void pci_bar_write(PciDev *pci, unsigned bar, uint64_t off, uint64_t value, unsigned size);
 uint32_t pci_bar_size(const PciDev *pci, unsigned bar); /* 0: not implemented */
