@@ -53,7 +53,8 @@ class MadeUpTrees(unittest.TestCase):
     def test_higher_rank(self):
         self.add('hw/scsi/scsi-bus.c', '', '#include "hw/scsi/lsi.h"')
         self.assertEqual(self.violations(), [
-            'hw/scsi/scsi-bus.c:2: hw/scsi (rank 2) includes hw/scsi/lsi.h of hw/scsi/lsi (rank 3)'])
+            'hw/scsi/scsi-bus.c:2: '
+            'hw/scsi (rank 2) includes hw/scsi/lsi.h of hw/scsi/lsi (rank 3)'])
 
     def test_equal_rank_of_another_module(self):
         self.add('block/block.c', '#include "remote/link.h"')

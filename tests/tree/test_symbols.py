@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the built objects and programs contain: no state of their own, and only what was selected."""
+"""What built objects and programs contain: no state of their own, and only what is selected."""
 
 import os
 import re
