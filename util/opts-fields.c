@@ -205,8 +205,8 @@ static bool parse_tri(const OptDesc *desc, const char *text, uint64_t *out, GErr
         return true;
     }
     if (!scan_bool(text, &on)) {
-        return error_set(errp, "Parameter '%s' expects 'on', 'off' or 'auto', not '%s'",
-                         desc->name, text);
+        return error_set(errp, "Parameter '%s' expects 'on', 'off' or 'auto', not '%s'", desc->name,
+                         text);
     }
     *out = on;
     return true;

@@ -44,7 +44,7 @@ typedef struct LoopTimer {
     Loop *loop;
     LoopFn *fn;
     void *opaque;
-    int64_t deadline_ns; /* CLOCK_MONOTONIC */
+    int64_t deadline_ns;            /* CLOCK_MONOTONIC */
     struct LoopTimer *next, **prev; /* sorted by deadline; prev is NULL while not armed */
 } LoopTimer;
 

@@ -102,8 +102,8 @@ static void test_from_string(void)
 
 static void test_from_string_refused(void)
 {
-    static const char *const cases[] = { "", "x", "-1", "+3", " 3", "3 ", "3x", "0x3", "2147483648",
-                                         "99999999999999999999" };
+    static const char *const cases[] = { "",   "x",  "-1",  "+3",         " 3",
+                                         "3 ", "3x", "0x3", "2147483648", "99999999999999999999" };
     g_autoptr(GError) err = NULL;
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
