@@ -45,13 +45,18 @@ struct BlockReq {
     int res;
     /* the block layer's own until done */
     BlockNode *node;
-    BlockReq *next;
-    LoopWork work;
-    LoopPost post;
-    void *bounce;
-    struct iovec bounce_iov;
-    uint32_t stage;
-    uint64_t progress;
+    uint32_t how;       /* flags as a driver has to take them: write_cache, no_flush and
+                           can_discard are settled */
+    LoopWork work;      /* completion */
+    LoopPost post;      /* from a worker thread to the loop */
+    BlockReq *next;     /* of an engine's queue */
+    uint32_t stage;     /* an engine's */
+    uint64_t progress;  /* bytes transferred so far */
+    struct iovec *rest; /* what of iov lies behind progress, after a short transfer; owned */
+    struct BlockBounce *bounce;
+    BlockReq *write_next, **write_prev; /* of node->writes */
+    bool rmw;                           /* reads and writes more than its own range */
+    bool waiting;                       /* for an earlier write that overlaps */
 };
 
 /* One image format or protocol. All function pointers are required but those said optional. */
@@ -59,15 +64,16 @@ typedef struct BlockDriver {
     const char *name;  /* driver= */
     size_t state_size; /* of node->state */
     const OptDesc *opts; /* offsets into state */
-    /* Main thread; options are in node->state. Opens, sets node->size, align, read_only. Child
-     * nodes come by block_open_child(). */
+    /* Main thread; options are in node->state, the common ones in node. Opens, sets node->size,
+     * align, read_only, can_discard. Child nodes come by block_open_child(). On failure nothing is
+     * left behind but node->file, and close() is not called. */
     bool (*open)(BlockNode *node, Opts *opts, GError **errp);
     void (*close)(BlockNode *node);
     /* Optional: the node's loop is known now. */
     bool (*attach)(BlockNode *node, Loop *loop, GError **errp);
     /* Optional: the loop is going away; nothing is in flight. */
     void (*detach)(BlockNode *node);
-    /* Bounds, read-only and FUA on a node without it are settled by block_submit() before. */
+    /* Bounds, read-only, alignment and flags (req->how) are settled before. */
     void (*submit)(BlockNode *node, BlockReq *req);
     /* Optional, best effort; a write that was started is never cancelled. */
     void (*cancel)(BlockNode *node, BlockReq *req);
@@ -83,16 +89,32 @@ struct BlockNode {
     uint64_t size;   /* bytes */
     uint32_t align;  /* of offset, length and memory that the file needs: 1, 512 or 4096 */
     bool read_only;
+    bool demoted;      /* read_only though read-only=on was not asked for, since the file can't be
+                          written (auto-read-only) or the child is read-only: a disk that needs
+                          to write refuses it */
+    bool auto_read_only;
+    bool direct;       /* cache.direct */
+    bool probed;       /* raw only because no format was given: a write that makes the image look
+                          like another format fails with -EPERM */
     bool write_cache;  /* cache.writeback: writes may sit in a volatile cache until FLUSH; off:
                           block_submit() adds FUA to each write */
     bool no_flush;     /* cache=unsafe: FLUSH and FUA are not passed on */
     bool can_discard;  /* discard=unmap and the driver can */
-    bool user;         /* a device has taken it (not shareable without share-rw) */
+    bool user;         /* a device has taken it */
+    bool user_shared;  /* ... with share-rw=on, so that others with share-rw=on may too */
+    /* the block layer's own */
     bool auto_named;
+    bool owns_file;    /* file was made along with this node */
+    bool written;      /* since the last drain */
+    char *id;          /* of the -drive, or NULL */
+    unsigned attached; /* how often; a node below several others is attached by each */
     unsigned in_flight;
     void (*idle)(void *opaque);
     void *idle_opaque;
     LoopWork idle_work;
+    BlockReq drain_req;
+    BlockReq *writes, **writes_end; /* with align > 1: unfinished writes in order of arrival */
+    struct BlockBuffers *buffers;
 };
 
 typedef struct BlockEngineType BlockEngineType; /* block/engine.h */
@@ -116,22 +138,24 @@ BlockNode *block_open_child(BlockNode *parent, Opts *opts, GError **errp);
 BlockNode *block_find(const BlockGraph *graph, const char *name);
 
 /* Main thread or the loop's before it runs. False if it belongs to another loop already. Takes
- * children along. */
+ * children along. Each attach needs its detach. */
 bool block_attach(BlockNode *node, Loop *loop, GError **errp);
+/* On the loop's thread, or after it ended; nothing is in flight, no buffer is out. */
 void block_detach(BlockNode *node);
 
 void block_submit(BlockNode *node, BlockReq *req);
 void block_cancel(BlockReq *req);
-/* Waits for every request in flight, then flushes (unless read-only), then calls idle from the
- * loop, once. No submit meanwhile. */
+/* Waits for every request in flight, then flushes (if anything was written), then calls idle from
+ * the loop, once. No submit meanwhile. */
 void block_drain(BlockNode *node, void (*idle)(void *), void *opaque);
 
 /* Memory for data in flight, aligned for node (page aligned); recycled, so that a request costs
- * no page faults. bytes is rounded up to a power of two. On the node's loop. */
+ * no page faults. bytes is rounded up to a power of two; put takes the same number as get. On the
+ * node's loop, while it is attached. NULL if the kernel has no memory for it. */
 void *block_buffer_get(BlockNode *node, size_t bytes);
 void block_buffer_put(BlockNode *node, void *buf, size_t bytes);
 
-/* For drivers: done from the loop, with res. */
+/* For drivers: done from the loop, with res. On the loop's thread, from within submit or later. */
 void block_complete(BlockReq *req, int res);
 
 #endif

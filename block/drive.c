@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * -drive, the older spelling of -blockdev: one option list for a file and the format on it.
+ *
+ * Its own words (cache=, readonly=, media=, file=PATH ...) are turned into those of block_open().
+ * Then the file is opened as a node without a name, with what "file." says besides the path, and
+ * the format over it; a driver that takes a path itself (format=file) is opened alone. What is
+ * left over is the format driver's business, which refuses what it doesn't know.
+ *
+ * Without format= the image is raw, with a warning and a guard (see block/probe.c), unless it
+ * shows the signature of another format.
+ *
+ * cache=        cache.direct  cache.no-flush  write cache
+ * writeback     off           off             on            (default)
+ * none          on            off             on
+ * writethrough  off           off             off: each write is FUA
+ * directsync    on            off             off
+ * unsafe        off           on              on
+ *
+ * As in QEMU an image that can't be written is opened for reading; node->demoted tells a disk,
+ * which refuses it. if=none only: there is no board that could place a drive by itself.
+ */
+#include "block/graph.h"
+#include "block/probe.h"
+#include "util/error.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct Drive {
+    BlockGraph *graph;
+    Opts *opts; /* becomes those of the top node */
+    Opts *file; /* "file." */
+    char *id;
+    char *path;
+    const BlockDriver *driver;
+    bool write_cache;
+    bool probed;
+} Drive;
+
+static const struct CacheMode {
+    const char *name, *direct, *no_flush;
+    bool write_cache;
+} cache_modes[] = {
+    { "writeback", "off", "off", true },     { "none", "on", "off", true },
+    { "off", "on", "off", true },            { "writethrough", "off", "off", false },
+    { "directsync", "on", "off", false },    { "unsafe", "off", "on", true },
+};
+
+/* Options of QEMU's whose one value here is what happens anyway. */
+static const struct Neutral {
+    const char *key, *value;
+} neutral[] = {
+    { "snapshot", "off" },  { "copy-on-read", "off" }, { "werror", "report" },
+    { "rerror", "report" },
+};
+
+static void set_default(Opts *opts, const char *key, const char *value)
+{
+    if (!opts_peek(opts, key)) {
+        opts_set(opts, key, value);
+    }
+}
+
+static bool take_interface(Drive *d, GError **errp)
+{
+    const char *type = opts_get(d->opts, "if");
+
+    if (type && strcmp(type, "none")) {
+        return error_set(errp, "if=%s is not supported: give if=none and a -device", type);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(neutral); i++) {
+        const char *value = opts_get(d->opts, neutral[i].key);
+
+        if (value && strcmp(value, neutral[i].value)) {
+            return error_set(errp, "%s=%s is not supported (only %s)", neutral[i].key, value,
+                             neutral[i].value);
+        }
+    }
+    return true;
+}
+
+static bool take_id(Drive *d, GError **errp)
+{
+    const char *id = opts_get(d->opts, "id");
+
+    if (id && !block_name_valid(id)) {
+        return error_set(errp, "Invalid id '%s': it takes a letter, then letters, digits, '-', "
+                         "'.' and '_'", id);
+    }
+    if (id) {
+        d->id = g_strdup(id);
+    } else {
+        for (unsigned i = 0; !d->id || block_find(d->graph, d->id); i++) {
+            g_free(d->id);
+            d->id = g_strdup_printf("none%u", i);
+        }
+    }
+    return block_name_free(d->graph, d->id, errp);
+}
+
+static const struct CacheMode *cache_mode_find(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(cache_modes); i++) {
+        if (!strcmp(cache_modes[i].name, name)) {
+            return &cache_modes[i];
+        }
+    }
+    return NULL;
+}
+
+/* cache.direct= and the like win over cache=, as in QEMU. */
+static bool take_cache(Drive *d, GError **errp)
+{
+    const char *name = opts_get(d->opts, "cache");
+    const char *write_cache = opts_get(d->opts, "cache.writeback");
+    const struct CacheMode *mode = cache_mode_find(name ? name : "writeback");
+
+    if (!mode) {
+        return error_set(errp, "cache=%s: expected none, writeback, writethrough, directsync or "
+                         "unsafe", name);
+    }
+    set_default(d->opts, "cache.direct", mode->direct);
+    set_default(d->opts, "cache.no-flush", mode->no_flush);
+    d->write_cache = mode->write_cache;
+    return !write_cache ||
+           opt_parse_bool("cache.writeback", write_cache, &d->write_cache, errp);
+}
+
+static bool take_access(Drive *d, GError **errp)
+{
+    const char *readonly = opts_get(d->opts, "readonly");
+    const char *media = opts_get(d->opts, "media");
+    const char *discard = opts_get(d->opts, "discard");
+
+    if (media && strcmp(media, "disk") && strcmp(media, "cdrom")) {
+        return error_set(errp, "media=%s: expected disk or cdrom", media);
+    }
+    if (readonly) {
+        set_default(d->opts, "read-only", readonly);
+    }
+    if (media && !strcmp(media, "cdrom")) {
+        opts_set(d->opts, "read-only", "on");
+    }
+    set_default(d->opts, "auto-read-only", "on");
+    if (discard && (!strcmp(discard, "on") || !strcmp(discard, "off"))) {
+        opts_set(d->opts, "discard", !strcmp(discard, "on") ? "unmap" : "ignore");
+    }
+    return true;
+}
+
+/* --- the image --- */
+
+/* "file:PATH" is PATH; another protocol isn't a path at all. */
+static bool take_path(Drive *d, GError **errp)
+{
+    const char *path = opts_get(d->opts, "file");
+    size_t word;
+
+    if (path && opts_peek(d->file, "filename")) {
+        return error_set(errp, "Options 'file' and 'file.filename' exclude each other");
+    }
+    path = path ? path : opts_get(d->file, "filename");
+    if (!path || !*path) {
+        return error_set(errp, "Option 'file' is missing: a drive without a medium is not "
+                         "supported");
+    }
+    word = strcspn(path, ":/");
+    if (g_str_has_prefix(path, "file:")) {
+        path += word + 1;
+    } else if (path[word] == ':') {
+        return error_set(errp, "Unknown protocol '%.*s' (a path with a colon can be given as "
+                         "./NAME)", (int)word, path);
+    }
+    d->path = g_strdup(path);
+    return true;
+}
+
+static bool is_block_device(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+/* What can't be opened or read is reported by the driver. */
+static bool probe_image(Drive *d, GError **errp)
+{
+    AUTO_FD fd = open(d->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    uint8_t head[PROBE_BYTES] = { 0 };
+    const char *format = NULL;
+
+    if (fd >= 0 && pread(fd, head, sizeof(head), 0) > 0) {
+        format = probe_format(head);
+    }
+    if (format) {
+        return error_set(errp, "'%s' looks like a %s image, which this build can't read; "
+                         "format=raw serves its bytes as they are", d->path, format);
+    }
+    d->probed = true;
+    return true;
+}
+
+static bool take_format(Drive *d, GError **errp)
+{
+    const char *format = opts_get(d->opts, "format");
+    const char *driver = opts_get(d->opts, "driver");
+
+    if (format && driver) {
+        return error_set(errp, "Options 'format' and 'driver' exclude each other");
+    }
+    format = format ? format : driver;
+    if (!format && !probe_image(d, errp)) {
+        return false;
+    }
+    format = format ? format : "raw";
+    d->driver = block_driver_find(d->graph, format);
+    if (!d->driver) {
+        return error_set(errp, "Unknown image format '%s'", format);
+    }
+    opts_set(d->opts, "driver", d->driver->name);
+    return true;
+}
+
+static bool takes_path(const BlockDriver *driver)
+{
+    const OptDesc *desc = driver->opts;
+
+    while (desc->name && strcmp(desc->name, "filename")) {
+        desc++;
+    }
+    return desc->name != NULL;
+}
+
+static BlockNode *open_file(Drive *d, GError **errp)
+{
+    const char *aio = opts_get(d->opts, "aio");
+
+    opts_set(d->file, "filename", d->path);
+    set_default(d->file, "driver", is_block_device(d->path) ? "host_device" : "file");
+    if (aio) {
+        set_default(d->file, "aio", aio);
+    }
+    block_opts_inherit(d->opts, d->file);
+    return block_node_open(d->graph, d->file, NULL, true, errp);
+}
+
+static BlockNode *open_format(Drive *d, GError **errp)
+{
+    BlockNode *file = open_file(d, errp);
+    BlockNode *node;
+
+    if (!file) {
+        return NULL;
+    }
+    opts_set(d->opts, "file", file->name);
+    node = block_node_open(d->graph, d->opts, d->id, false, errp);
+    if (!node) {
+        block_close(file);
+        return NULL;
+    }
+    node->owns_file = true;
+    return node;
+}
+
+static BlockNode *open_plain(Drive *d, GError **errp)
+{
+    if (!opts_check_used(d->file, "Option 'file.%s' needs a format driver", errp)) {
+        return NULL;
+    }
+    opts_set(d->opts, "filename", d->path);
+    return block_node_open(d->graph, d->opts, d->id, false, errp);
+}
+
+static BlockNode *drive_open(Drive *d, GError **errp)
+{
+    BlockNode *node;
+
+    if (!take_interface(d, errp) || !take_id(d, errp) || !take_cache(d, errp) ||
+        !take_access(d, errp) || !take_path(d, errp) || !take_format(d, errp)) {
+        return NULL;
+    }
+    node = takes_path(d->driver) ? open_plain(d, errp) : open_format(d, errp);
+    if (!node) {
+        return NULL;
+    }
+    node->write_cache = d->write_cache;
+    node->probed = d->probed && !node->read_only;
+    if (node->probed) {
+        log_line(NULL, "no format given for '%s', taken as raw: writes that make it look like "
+                 "another format will fail; format=raw lifts that", d->path);
+    }
+    return node;
+}
+
+BlockNode *block_open_drive(BlockGraph *graph, Opts *opts, GError **errp)
+{
+    Drive d = { .graph = graph, .opts = opts };
+    BlockNode *node;
+
+    d.file = opts_take_sub(opts, "file");
+    node = drive_open(&d, errp);
+    opts_free(d.file);
+    g_free(d.id);
+    g_free(d.path);
+    return node;
+}

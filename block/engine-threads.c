@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * aio=threads: requests are done by worker threads with blocking system calls. Needs nothing of
+ * the kernel, so it is what every other engine falls back to.
+ *
+ * The loop's thread queues under the mutex and wakes a worker; the worker takes the oldest request,
+ * runs it outside of the mutex, and sends it back by loop_post(). One worker is made at start, so
+ * that a refusal is a set-up error; others on demand, when more is queued than workers are idle,
+ * up to WORKERS_MAX. They live until stop, which finds nothing queued and joins them.
+ *
+ * A request belongs to the loop's thread, then to the queue (mutex), then to one worker, then to
+ * the loop's thread again. Cancelling takes it off the queue; what a worker has is left alone.
+ * Reads that the page cache can serve never get here: file_io_try() completes them on the spot.
+ *
+ * Workers block all signals: those are for the main thread.
+ */
+#include "block/engine.h"
+#include "block/file-io.h"
+#include "block/transfer.h"
+#include "util/error.h"
+#include <errno.h>
+#include <signal.h>
+
+#define WORKERS_MAX 16
+
+struct BlockEngine {
+    Loop *loop;
+    FileIo io;
+    GThread *workers[WORKERS_MAX];
+    unsigned n_workers; /* loop's thread */
+
+    GMutex mutex; /* guards what follows */
+    GCond cond;
+    BlockReq *first, **end;
+    unsigned n_queued;
+    unsigned n_idle;
+    bool stopping;
+};
+
+static void came_back(void *opaque)
+{
+    BlockReq *req = opaque;
+
+    transfer_complete(req, req->res);
+}
+
+static BlockReq *queue_pop(BlockEngine *e)
+{
+    BlockReq *req = e->first;
+
+    if (req) {
+        e->first = req->next;
+        if (!e->first) {
+            e->end = &e->first;
+        }
+        e->n_queued--;
+    }
+    return req;
+}
+
+static gpointer worker_run(gpointer opaque)
+{
+    BlockEngine *e = opaque;
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    g_mutex_lock(&e->mutex);
+    while (!e->stopping) {
+        BlockReq *req = queue_pop(e);
+
+        if (!req) {
+            e->n_idle++;
+            g_cond_wait(&e->cond, &e->mutex);
+            e->n_idle--;
+            continue;
+        }
+        g_mutex_unlock(&e->mutex);
+        req->res = file_io_run(&e->io, req);
+        loop_post(e->loop, &req->post);
+        g_mutex_lock(&e->mutex);
+    }
+    g_mutex_unlock(&e->mutex);
+    return NULL;
+}
+
+static bool worker_add(BlockEngine *e, GError **errp)
+{
+    GThread *worker = g_thread_try_new("block-worker", worker_run, e, errp);
+
+    if (worker) {
+        e->workers[e->n_workers++] = worker;
+    }
+    return worker != NULL;
+}
+
+static void threads_stop(BlockEngine *e)
+{
+    g_mutex_lock(&e->mutex);
+    g_assert(!e->first);
+    e->stopping = true;
+    g_cond_broadcast(&e->cond);
+    g_mutex_unlock(&e->mutex);
+    for (unsigned i = 0; i < e->n_workers; i++) {
+        g_thread_join(e->workers[i]);
+    }
+    g_mutex_clear(&e->mutex);
+    g_cond_clear(&e->cond);
+    g_free(e);
+}
+
+static BlockEngine *threads_start(Loop *loop, int fd, GError **errp)
+{
+    BlockEngine *e = g_new0(BlockEngine, 1);
+    int res;
+
+    e->loop = loop;
+    e->end = &e->first;
+    g_mutex_init(&e->mutex);
+    g_cond_init(&e->cond);
+    res = file_io_init(&e->io, fd);
+    if (res < 0) {
+        error_set(errp, "Could not examine the file: %s", g_strerror(-res));
+    } else if (worker_add(e, errp)) {
+        return e;
+    }
+    threads_stop(e);
+    return NULL;
+}
+
+static void threads_submit(BlockEngine *e, BlockReq *req)
+{
+    bool short_of_workers;
+
+    if (file_io_try(&e->io, req)) {
+        transfer_complete(req, 0);
+        return;
+    }
+    req->post = (LoopPost){ .fn = came_back, .opaque = req };
+    req->next = NULL;
+    g_mutex_lock(&e->mutex);
+    *e->end = req;
+    e->end = &req->next;
+    e->n_queued++;
+    short_of_workers = e->n_queued > e->n_idle;
+    g_cond_signal(&e->cond);
+    g_mutex_unlock(&e->mutex);
+    if (short_of_workers && e->n_workers < WORKERS_MAX) {
+        worker_add(e, NULL); /* refused: those there are will do it */
+    }
+}
+
+static void threads_cancel(BlockEngine *e, BlockReq *req)
+{
+    BlockReq **link;
+    bool found;
+
+    g_mutex_lock(&e->mutex);
+    link = &e->first;
+    while (*link && *link != req) {
+        link = &(*link)->next;
+    }
+    found = *link != NULL;
+    if (found) {
+        *link = req->next;
+        if (!req->next) {
+            e->end = link;
+        }
+        e->n_queued--;
+    }
+    g_mutex_unlock(&e->mutex);
+    if (found) {
+        block_complete(req, -ECANCELED);
+    }
+}
+
+const BlockEngineType block_engine_threads = {
+    .name = "threads",
+    .start = threads_start,
+    .stop = threads_stop,
+    .submit = threads_submit,
+    .cancel = threads_cancel,
+};
