@@ -11,6 +11,11 @@
  *
  * Direction and total length are settled when ready() first comes. An initiator that wants fewer
  * bytes than the target has just stops moving and cancels; the target never waits with a lock.
+ *
+ * ready() comes once for each chunk; the chunk may have been moved already by then if the adapter
+ * looked at the window itself after scsi_req_advance(). It does not come any more once the command
+ * has failed or was cancelled: done() is all that follows then. A window's pointer is good until
+ * the adapter returns to the loop or calls scsi_req_advance(), whichever is first.
  */
 #ifndef HW_SCSI_SCSI_H
 #define HW_SCSI_SCSI_H
@@ -26,6 +31,7 @@ typedef struct ScsiReq ScsiReq;
 #define SCSI_SENSE_LEN 18
 #define SCSI_MAX_ID 16
 #define SCSI_MAX_LUN 8
+#define SCSI_MAX_TASKS 256 /* on one logical unit */
 
 /* SAM-5 table 44 */
 enum {
@@ -66,11 +72,16 @@ struct ScsiReq {
     bool cancelled; /* at done: status means nothing */
     /* the target's own */
     ScsiBus *bus;
-    ScsiDev *dev; /* NULL: no such logical unit */
-    ScsiReq *next, **prev;
+    ScsiDev *dev; /* who answers; for a LUN that does not exist the bus's own stand-in */
+    ScsiReq *next, **prev; /* the unit's task set */
     LoopWork work;
     bool started, finished;
+    bool cancelling; /* scsi_cancel() came, done() not yet */
+    bool ready_due;
     ScsiSense sense;
+    uint8_t *mem;    /* an answer or a parameter list kept in memory, freed at done */
+    size_t mem_len;
+    void (*params)(ScsiDev *dev, ScsiReq *req); /* mem holds the whole parameter list */
     uint8_t *buf; /* the present chunk */
     size_t buf_size;
     uint64_t chunk_start; /* offset of buf in the data phase */
@@ -87,11 +98,13 @@ typedef struct ScsiDevOps {
     /* A command may start: decode and begin. Calls scsi_req_* below; never done() itself. */
     void (*start)(ScsiDev *dev, ScsiReq *req);
     /* The window is used up and the data phase goes on (next chunk), or, at moved == total, the
-     * data phase is over: OUT data is complete, IN data is taken. */
+     * data phase is over: OUT data is complete, IN data is taken. Not called for answers and
+     * parameter lists in memory (scsi_req_reply(), scsi_req_params()). */
     void (*more)(ScsiDev *dev, ScsiReq *req);
     /* Gives up the work for req; scsi_req_finish() must follow, now or when its I/O is back. A
      * write that was started on the medium is not taken back. */
     void (*cancel)(ScsiDev *dev, ScsiReq *req);
+    /* All tasks have been cancelled (some may still wait for their I/O): modes to defaults. */
     void (*reset)(ScsiDev *dev);
     /* Waits for I/O in flight and flushes, then idle from the loop. */
     void (*drain)(ScsiDev *dev, void (*idle)(void *), void *opaque);
@@ -107,7 +120,11 @@ struct ScsiDev {
     ScsiSense ua[4];
     unsigned n_ua;
     ScsiSense sense;
-    ScsiReq *tasks; /* the task set, in order of arrival */
+    /* the task set, in order of arrival; HEAD in front */
+    ScsiReq *tasks, **tasks_end;
+    unsigned n_tasks;
+    unsigned n_waiting;  /* of them, not started yet */
+    unsigned n_barriers; /* of them, those that others wait for: HEAD, ORDERED, being cancelled */
 };
 
 /* ---- the adapter's side; on the loop's thread but where said ---- */
@@ -122,8 +139,11 @@ void scsi_bus_detach(ScsiBus *bus);
 
 /* Does any unit answer to this target id? */
 bool scsi_bus_has_target(const ScsiBus *bus, unsigned target);
-/* Queues req to its unit; HEAD and ORDERED are honoured. A LUN that does not exist answers
- * INQUIRY, REPORT LUNS and REQUEST SENSE, and 05/25/00 to others. */
+/* Queues req to its unit. HEAD starts at once; ORDERED when all earlier tasks are done; the others
+ * when all earlier HEAD and ORDERED ones are. None starts while an earlier task that was cancelled
+ * still has I/O on the medium, so that a retried write is never overtaken by its first try. More
+ * than SCSI_MAX_TASKS tasks on a unit: TASK SET FULL. A LUN that does not exist answers INQUIRY,
+ * REPORT LUNS and REQUEST SENSE, and 05/25/00 to others. */
 void scsi_submit(ScsiBus *bus, ScsiReq *req);
 /* Task management: done(), with cancelled set, follows for each from the loop, never from within.
  * A request whose done() has come is not known any more and must not be passed. */
@@ -135,7 +155,8 @@ void scsi_reset_bus(ScsiBus *bus, uint8_t ascq);
 /* Power-on state: as scsi_reset_bus() with 29/00 and modes back to their defaults. */
 void scsi_bus_power_on(ScsiBus *bus);
 /* When nothing is in flight and all caches are flushed: idle, from the loop, once. The adapter
- * has cancelled what it wants gone. */
+ * has cancelled what it wants gone. Until idle no command starts and the adapter moves no data;
+ * tasks that wait for either stay as they are and go on after it. One drain at a time. */
 void scsi_bus_drain(ScsiBus *bus, void (*idle)(void *), void *opaque);
 
 /* The bytes that can be moved now: to be read (IN) or filled (OUT). NULL with *len 0 while the
@@ -153,10 +174,19 @@ void scsi_dev_unplug(ScsiDev *dev);
 void scsi_req_data(ScsiReq *req, ScsiDir dir, uint64_t total);
 /* buf holds the next len bytes (IN), or wants them (OUT); ready() follows from the loop. */
 void scsi_req_chunk(ScsiReq *req, uint8_t *buf, size_t len);
+/* The whole answer: len bytes are copied, cut to alloc, the initiator's allocation length; a
+ * shorter answer is followed by zeros up to alloc (but no further than 4 KiB), since firmware
+ * moves a fixed number of bytes and takes a phase change for an error. GOOD once it is taken. */
+void scsi_req_reply(ScsiReq *req, const void *data, size_t len, uint64_t alloc);
+/* Fetches len bytes (not 0) of parameter list into req->mem, then calls fn from the loop's thread,
+ * which finishes the request now or later. */
+void scsi_req_params(ScsiReq *req, size_t len, void (*fn)(ScsiDev *dev, ScsiReq *req));
 /* Status GOOD, or CHECK CONDITION with sense; done() follows from the loop. */
 void scsi_req_good(ScsiReq *req);
 void scsi_req_check(ScsiReq *req, uint8_t key, uint8_t asc, uint8_t ascq);
 void scsi_req_finish(ScsiReq *req, uint8_t status);
 void scsi_unit_attention(ScsiDev *dev, uint8_t asc, uint8_t ascq);
+/* The oldest unit attention, taken off the list; false if there is none. */
+bool scsi_take_attention(ScsiDev *dev, ScsiSense *sense);
 
 #endif

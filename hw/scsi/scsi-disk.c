@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What scsi-hd and scsi-cd have in common: properties, the block node, medium state.
+ *
+ * realize (main thread) checks the properties against each other, takes the node and plugs the
+ * unit into its bus; attach hands the node to the loop that runs everything later. A node that one
+ * device has is refused to others, unless all of them have share-rw=on. A node that was asked to
+ * be read-only makes a write-protected disk; one that only turned out so is refused.
+ *
+ * An image whose size is no multiple of the block size loses its tail; one smaller than a block
+ * has 0 blocks and reports "not ready" where a last block is asked for.
+ */
+#include "hw/scsi/scsi-disk.h"
+
+#include "scsi-disk-internal.h"
+#include "util/error.h"
+#include "util/log.h"
+
+#define BLOCK_SIZE_MIN 512u
+#define PHYSICAL_MAX (2u << 20)
+#define DISCARD_DEFAULT 4096u
+#define CD_BLOCK_SIZE 2048u
+
+const char *const disk_on_error_names[] = { "auto", "report", "ignore", "enospc", "stop", NULL };
+
+bool disk_has_medium(const ScsiDisk *disk)
+{
+    return disk->node && !disk->tray_open;
+}
+
+bool disk_read_only(const ScsiDisk *disk)
+{
+    return disk->cd || !disk->node || disk->node->read_only;
+}
+
+bool disk_is_ready(ScsiDev *dev, unsigned flags, ScsiSense *sense)
+{
+    const ScsiDisk *disk = disk_of(dev);
+
+    if ((flags & SCSI_CMD_MEDIUM) && !disk_has_medium(disk)) {
+        *sense = (ScsiSense){ SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM, disk->tray_open ? 2 : 0 };
+        return false;
+    }
+    if ((flags & SCSI_CMD_WRITE) && disk_read_only(disk)) {
+        *sense = (ScsiSense){ SCSI_KEY_DATA_PROTECT, SCSI_ASC_WRITE_PROTECTED, 0 };
+        return false;
+    }
+    return true;
+}
+
+bool disk_check_range(const ScsiDisk *disk, ScsiReq *req, uint64_t lba, uint64_t n)
+{
+    if (lba <= disk->blocks && n <= disk->blocks - lba) {
+        return true;
+    }
+    scsi_req_check(req, SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_LBA_RANGE, 0);
+    return false;
+}
+
+void disk_start(ScsiDev *dev, ScsiReq *req)
+{
+    scsi_cmd_run(disk_of(dev)->table, dev, req);
+}
+
+void disk_reset(ScsiDev *dev)
+{
+    disk_of(dev)->locked = false;
+}
+
+bool disk_attach(ScsiDev *dev, Loop *loop, GError **errp)
+{
+    ScsiDisk *disk = disk_of(dev);
+
+    return !disk->node || block_attach(disk->node, loop, errp);
+}
+
+void disk_detach(ScsiDev *dev)
+{
+    ScsiDisk *disk = disk_of(dev);
+
+    if (disk->node) {
+        block_detach(disk->node);
+    }
+}
+
+/* ---- realize ---- */
+
+static bool find_node(ScsiDisk *disk, Device *dev, BlockNode **node, GError **errp)
+{
+    *node = NULL;
+    if (!disk->drive) {
+        return disk->cd || error_set(errp, "drive property not set");
+    }
+    *node = block_find(dev->blocks, disk->drive);
+    if (!*node) {
+        return error_set(errp, "Property '%s.drive' can't find value '%s'", dev->type->name,
+                         disk->drive);
+    }
+    if ((*node)->user && !(disk->share_rw && (*node)->user_shared)) {
+        return error_set(errp, "Drive '%s' is already in use by another device", disk->drive);
+    }
+    if ((*node)->demoted && !disk->cd) {
+        return error_set(errp, "Drive '%s' can't be written, and readonly=on was not given",
+                         disk->drive);
+    }
+    return true;
+}
+
+static bool check_size(const char *name, uint64_t value, uint64_t max, GError **errp)
+{
+    if (value < BLOCK_SIZE_MIN || value > max || (value & (value - 1))) {
+        return error_set(errp,
+                         "Property '%s' expects a power of two between %u and %" G_GUINT64_FORMAT
+                         ", not %" G_GUINT64_FORMAT,
+                         name, BLOCK_SIZE_MIN, max, value);
+    }
+    return true;
+}
+
+static bool check_multiple(const ScsiDisk *disk, const char *name, uint64_t value, GError **errp)
+{
+    if (value % disk->logical_block_size) {
+        return error_set(errp, "%s must be a multiple of logical_block_size", name);
+    }
+    return true;
+}
+
+static bool settle_block_size(ScsiDisk *disk, GError **errp)
+{
+    if (!disk->logical_block_size) {
+        disk->logical_block_size = disk->cd ? CD_BLOCK_SIZE : BLOCK_SIZE_MIN;
+    }
+    if (!disk->physical_block_size) {
+        disk->physical_block_size = disk->logical_block_size;
+    }
+    if (!check_size("logical_block_size", disk->logical_block_size, DISK_BLOCK_MAX, errp) ||
+        !check_size("physical_block_size", disk->physical_block_size, PHYSICAL_MAX, errp)) {
+        return false;
+    }
+    if (disk->logical_block_size > disk->physical_block_size) {
+        return error_set(errp, "logical_block_size > physical_block_size not supported");
+    }
+    disk->block_size = (uint32_t)disk->logical_block_size;
+    return true;
+}
+
+static bool settle_limits(ScsiDisk *disk, GError **errp)
+{
+    if (disk->discard_granularity == UINT32_MAX) {
+        disk->discard_granularity = MAX(disk->block_size, DISCARD_DEFAULT);
+    }
+    if (!check_multiple(disk, "discard_granularity", disk->discard_granularity, errp) ||
+        !check_multiple(disk, "min_io_size", disk->min_io_size, errp) ||
+        !check_multiple(disk, "opt_io_size", disk->opt_io_size, errp)) {
+        return false;
+    }
+    disk->max_blocks = CLAMP(disk->max_io_size / disk->block_size, 1, UINT32_MAX);
+    return true;
+}
+
+static void settle_node(ScsiDisk *disk, BlockNode *node)
+{
+    disk->node = node;
+    if (!node) {
+        return;
+    }
+    node->user_shared = disk->share_rw;
+    node->user = true;
+    disk->blocks = node->size / disk->block_size;
+    disk->wce = disk->write_cache < 0 ? node->write_cache : disk->write_cache;
+    disk->thin = !disk->cd && node->can_discard && !node->read_only && disk->discard_granularity;
+}
+
+static void settle_device_id(ScsiDisk *disk)
+{
+    if (disk->device_id) {
+        return;
+    }
+    if (disk->serial) {
+        disk->device_id = g_strndup(disk->serial, 20);
+    } else if (disk->node && !disk->node->auto_named) {
+        disk->device_id = g_strdup(disk->drive);
+    }
+}
+
+static void warn_stop(const Device *dev, const char *name, int policy)
+{
+    if (policy == ON_ERROR_STOP) {
+        log_line(device_name(dev), "%s=stop: nothing here can stop the guest; acts as report",
+                 name);
+    }
+}
+
+bool disk_realize(Device *dev, const ScsiDevOps *ops, const ScsiCmdTable *table, GError **errp)
+{
+    ScsiDisk *disk = dev->state;
+    BlockNode *node;
+
+    disk->table = table;
+    disk->cd = ops->pdt == 5;
+    if (!find_node(disk, dev, &node, errp) || !settle_block_size(disk, errp) ||
+        !settle_limits(disk, errp) || !scsi_dev_plug(&disk->scsi, dev, ops, errp)) {
+        return false;
+    }
+    settle_node(disk, node);
+    settle_device_id(disk);
+    warn_stop(dev, "rerror", disk->rerror);
+    warn_stop(dev, "werror", disk->werror);
+    return true;
+}
+
+void disk_unrealize(Device *dev)
+{
+    ScsiDisk *disk = dev->state;
+
+    scsi_dev_unplug(&disk->scsi);
+    if (disk->node && !disk->node->user_shared) {
+        disk->node->user = false;
+    }
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Between scsi-bus.c (who is on the bus) and scsi-task.c (what runs), and the units' buffers. */
+#ifndef HW_SCSI_SCSI_INTERNAL_H
+#define HW_SCSI_SCSI_INTERNAL_H
+
+#include "hw/scsi/scsi.h"
+
+/* Past this many bytes in chunks, commands get small ones and nothing is read ahead. It is no
+ * hard limit: a command that can't have memory would hold the bus and never let go of it. */
+#define SCSI_BUFFER_SOFT_LIMIT (16u << 20)
+
+struct ScsiBus {
+    Device *dev;
+    Loop *loop; /* NULL until attached */
+    unsigned max_id, own_id;
+    ScsiDev *units[SCSI_MAX_ID][SCSI_MAX_LUN];
+    ScsiDev absent; /* answers for every LUN that is not there */
+    size_t buffered; /* bytes in chunks of all units */
+    bool draining;
+    unsigned drain_next; /* unit to look at next, id * SCSI_MAX_LUN + lun */
+    LoopWork drain_work;
+    void (*idle)(void *opaque);
+    void *idle_opaque;
+};
+
+/* scsi-task.c */
+void scsi_tasks_init(ScsiDev *dev);
+void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req);
+/* Starts what may start. */
+void scsi_tasks_pump(ScsiDev *dev);
+/* Cancels the tasks addressed to target and lun; -1: any. */
+void scsi_tasks_cancel(ScsiDev *dev, int target, int lun);
+
+/* scsi-core-cmds.c: the stand-in for missing LUNs */
+extern const ScsiDevOps scsi_absent_ops;
+
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The I/O half of a disk command: memory, block requests, their errors, cancelling, draining.
+ *
+ * A command owns up to two chunks, so that the medium works on one while the adapter moves the
+ * other. Chunks come from the block layer's recycled buffers; what all units of a bus hold is
+ * counted, and past SCSI_BUFFER_SOFT_LIMIT commands go on with one small chunk. They are never
+ * made to wait for memory: the one that waits might be the one that holds the bus.
+ *
+ * A command ends by xfer_good(), xfer_fail() or cancellation; the struct and its memory live on
+ * until the last block request is back, then the request is finished. So each request is finished
+ * once, and a buffer is never given back under the kernel's hands.
+ *
+ * rerror= and werror=: report and ignore are done here; enospc and stop would hold the command
+ * until a monitor continues it, and without one they report.
+ *
+ * On the loop's thread.
+ */
+#include "scsi-xfer.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "scsi-internal.h"
+#include "util/trace.h"
+
+ScsiSense xfer_sense(int res, bool write)
+{
+    switch (-res) {
+    case ENOSPC:
+        return (ScsiSense){ SCSI_KEY_DATA_PROTECT, SCSI_ASC_WRITE_PROTECTED, 0x07 };
+    case EROFS:
+    case EACCES:
+    case EPERM:
+        return (ScsiSense){ SCSI_KEY_DATA_PROTECT, SCSI_ASC_WRITE_PROTECTED, 0 };
+    case ENOMEDIUM:
+        return (ScsiSense){ SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM, 0 };
+    case ENOMEM:
+    case EAGAIN:
+    case ECANCELED:
+        return (ScsiSense){ SCSI_KEY_ABORTED_COMMAND, 0, 0 };
+    default:
+        return (ScsiSense){ SCSI_KEY_MEDIUM_ERROR,
+                            write ? SCSI_ASC_WRITE_ERROR : SCSI_ASC_READ_ERROR, 0 };
+    }
+}
+
+Xfer *xfer_new(ScsiDisk *disk, ScsiReq *req, const XferKind *kind)
+{
+    Xfer *xfer = g_new0(Xfer, 1);
+
+    xfer->kind = kind;
+    xfer->disk = disk;
+    xfer->req = req;
+    xfer->part[0].xfer = xfer;
+    xfer->part[1].xfer = xfer;
+    req->priv = xfer;
+    return xfer;
+}
+
+XferPart *xfer_find(Xfer *xfer, XferState state)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(xfer->part); i++) {
+        if (xfer->part[i].state == state) {
+            return &xfer->part[i];
+        }
+    }
+    return NULL;
+}
+
+bool xfer_may_spare(const Xfer *xfer)
+{
+    const ScsiBus *bus = xfer->req->bus;
+
+    return bus->buffered < SCSI_BUFFER_SOFT_LIMIT && !bus->draining;
+}
+
+void xfer_take(Xfer *xfer, XferPart *part)
+{
+    size_t max = xfer_may_spare(xfer) ? XFER_CHUNK_MAX : XFER_CHUNK_SMALL;
+
+    part->offset = xfer->asked;
+    part->len = MIN(xfer->total - xfer->asked, max);
+    part->buf = block_buffer_get(xfer->disk->node, part->len);
+    xfer->asked += part->len;
+    xfer->req->bus->buffered += part->len;
+}
+
+void xfer_drop(XferPart *part)
+{
+    if (part->buf) {
+        block_buffer_put(part->xfer->disk->node, part->buf, part->len);
+        part->xfer->req->bus->buffered -= part->len;
+        part->buf = NULL;
+    }
+    part->state = XFER_FREE;
+}
+
+void xfer_show(XferPart *part)
+{
+    part->state = XFER_SHOWN;
+    scsi_req_chunk(part->xfer->req, part->buf, part->len);
+}
+
+/* Everything is back: the one place where a command with I/O finishes. */
+static void xfer_release(Xfer *xfer)
+{
+    ScsiReq *req = xfer->req;
+    ScsiSense sense = xfer->sense;
+    bool cancelled = xfer->cancelled;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(xfer->part); i++) {
+        xfer_drop(&xfer->part[i]);
+    }
+    req->priv = NULL;
+    g_free(xfer);
+    if (cancelled || sense.key == SCSI_KEY_NONE) {
+        scsi_req_good(req);
+    } else {
+        scsi_req_check(req, sense.key, sense.asc, sense.ascq);
+    }
+}
+
+static void xfer_end(Xfer *xfer)
+{
+    if (!xfer_find(xfer, XFER_BUSY)) {
+        xfer_release(xfer);
+    }
+}
+
+void xfer_good(Xfer *xfer)
+{
+    xfer_fail(xfer, (ScsiSense){ 0 });
+}
+
+void xfer_fail(Xfer *xfer, ScsiSense sense)
+{
+    xfer->sense = sense;
+    xfer->ended = true;
+    xfer_end(xfer);
+}
+
+static bool is_ignored(const ScsiDisk *disk, const BlockReq *io)
+{
+    int policy = io->op == BLOCK_READ ? disk->rerror : disk->werror;
+
+    return policy == ON_ERROR_IGNORE;
+}
+
+static void settle_error(XferPart *part)
+{
+    const ScsiDisk *disk = part->xfer->disk;
+    BlockReq *io = &part->io;
+
+    if (io->res >= 0) {
+        return;
+    }
+    trace(SCSI, "%s: I/O error %d, op %d at %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT,
+          device_name(disk->scsi.dev), -io->res, io->op, io->offset, io->bytes);
+    if (is_ignored(disk, io)) {
+        if (io->op == BLOCK_READ) {
+            memset(part->buf, 0, part->len); /* not what the buffer held for someone else */
+        }
+        io->res = 0;
+    }
+}
+
+static void disk_check_idle(ScsiDisk *disk)
+{
+    void (*idle)(void *) = disk->idle;
+
+    if (disk->in_flight > 0 || !idle) {
+        return;
+    }
+    disk->idle = NULL;
+    block_drain(disk->node, idle, disk->idle_opaque);
+}
+
+static void xfer_io_done(BlockReq *io)
+{
+    XferPart *part = (XferPart *)((char *)io - offsetof(XferPart, io));
+    Xfer *xfer = part->xfer;
+    ScsiDisk *disk = xfer->disk;
+
+    disk->in_flight--;
+    part->state = XFER_FREE;
+    if (xfer->ended || xfer->cancelled) {
+        xfer_end(xfer);
+    } else {
+        settle_error(part);
+        xfer->kind->io_done(xfer, part);
+    }
+    disk_check_idle(disk);
+}
+
+void xfer_submit(XferPart *part, BlockOp op, uint64_t offset, uint64_t bytes, uint32_t flags)
+{
+    ScsiDisk *disk = part->xfer->disk;
+
+    part->iov = (struct iovec){ .iov_base = part->buf, .iov_len = bytes };
+    part->io = (BlockReq){
+        .op = op,
+        .flags = flags,
+        .offset = offset,
+        .bytes = bytes,
+        .iov = part->buf ? &part->iov : NULL,
+        .niov = part->buf ? 1 : 0,
+        .done = xfer_io_done,
+    };
+    part->state = XFER_BUSY;
+    disk->in_flight++;
+    block_submit(disk->node, &part->io);
+}
+
+void xfer_more(ScsiDev *dev G_GNUC_UNUSED, ScsiReq *req)
+{
+    Xfer *xfer = req->priv;
+
+    if (!xfer->ended) { /* failed meanwhile, and waits for its other part */
+        xfer->kind->moved(xfer, xfer_find(xfer, XFER_SHOWN));
+    }
+}
+
+void xfer_cancel(ScsiDev *dev G_GNUC_UNUSED, ScsiReq *req)
+{
+    Xfer *xfer = req->priv;
+
+    xfer->cancelled = true;
+    for (unsigned i = 0; i < G_N_ELEMENTS(xfer->part); i++) {
+        if (xfer->part[i].state == XFER_BUSY) {
+            block_cancel(&xfer->part[i].io);
+        }
+    }
+    xfer_end(xfer);
+}
+
+void xfer_drain(ScsiDev *dev, void (*idle)(void *), void *opaque)
+{
+    ScsiDisk *disk = disk_of(dev);
+
+    if (!disk->node) {
+        loop_work_init(&disk->idle_work, dev->bus->loop, idle, opaque);
+        loop_defer(&disk->idle_work);
+        return;
+    }
+    disk->idle = idle;
+    disk->idle_opaque = opaque;
+    disk_check_idle(disk);
+}
