@@ -50,6 +50,9 @@ void link_close(Link *link, const char *why);
 void link_hold(Link *link);
 void link_release(Link *link);
 
+/* What was received of the frame in work, *len bytes (0: none). For ended() to say where it was. */
+const uint8_t *link_partial(const Link *link, size_t *len);
+
 /* Handles every frame that is in the socket now, until it would block, the link is held or ends.
  * For events that must not overtake the messages sent before them (resample). Not from frame(). */
 void link_drain(Link *link);
