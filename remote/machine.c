@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The remote machine: what a PCI function needs to live without a board. It owns one guest's
+ * memory and interrupt hub, puts one function on its root bus, and offers the verbs through which
+ * a protocol server drives it. Which verb is where: config space, BARs by number, interrupts,
+ * reset and disconnect here; BARs by address in pci-host.c; memory in memory.c.
+ *
+ * Every verb checks what it gets, as it comes from a peer as it is: senseless ones have no effect,
+ * answer all ones where there is an answer, and are logged at a limited rate.
+ *
+ * Reset and disconnect are the same thing up to a point: drain the device, then put it back into
+ * its power-on state. A peer may hang up while its reset still drains, so there are two that can
+ * wait for one drain.
+ *
+ * Built and freed on the main thread; the verbs run on the machine's.
+ */
+#include "remote/machine.h"
+#include "util/error.h"
+#include <inttypes.h>
+
+static void on_irq(void *opaque, bool level)
+{
+    RemoteMachine *m = opaque;
+
+    iohub_set_level(&m->iohub, level);
+}
+
+RemoteMachine *machine_new(const char *name, Loop *loop, PciDev *dev, GError **errp)
+{
+    RemoteMachine *m;
+
+    if (dev->loop) {
+        error_set(errp, "device '%s' is in use already", pci_dev_name(dev));
+        return NULL;
+    }
+    m = g_new0(RemoteMachine, 1);
+    m->name = g_strdup(name);
+    m->loop = loop;
+    m->dev = dev;
+    m->mem = guest_memory_new(m->name);
+    iohub_init(&m->iohub, loop);
+    pci_bus_plug(&m->bus, dev, -1);
+    if (!pci_dev_attach(dev, loop, m->mem, on_irq, m, errp)) {
+        m->dev = NULL;
+        machine_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void machine_free(RemoteMachine *m)
+{
+    if (!m) {
+        return;
+    }
+    g_assert(!m->draining);
+    if (m->dev) {
+        pci_dev_detach(m->dev);
+    }
+    iohub_fini(&m->iohub);
+    guest_memory_free(m->mem);
+    g_free(m->name);
+    g_free(m);
+}
+
+/* --- config space --- */
+
+static bool cfg_check(RemoteMachine *m, const char *what, uint32_t addr, int32_t len)
+{
+    if ((len == 1 || len == 2 || len == 4) && addr <= PCI_CONFIG_SIZE - (uint32_t)len) {
+        return true;
+    }
+    log_limited(&m->limit, m->name, "config %s of %" PRId32 " bytes at 0x%" PRIx32 " ignored", what,
+                len, addr);
+    return false;
+}
+
+uint64_t machine_cfg_read(RemoteMachine *m, uint32_t addr, int32_t len)
+{
+    return cfg_check(m, "read", addr, len) ? pci_cfg_read(m->dev, addr, len) : UINT64_MAX;
+}
+
+bool machine_cfg_write(RemoteMachine *m, uint32_t addr, uint32_t value, int32_t len)
+{
+    if (!cfg_check(m, "write", addr, len)) {
+        return false;
+    }
+    pci_cfg_write(m->dev, addr, value, len);
+    return true;
+}
+
+/* --- BARs by number: all the checks are the BAR door's --- */
+
+uint64_t machine_bar_read(RemoteMachine *m, unsigned bar, uint64_t off, unsigned size)
+{
+    return pci_bar_read(m->dev, bar, off, size);
+}
+
+void machine_bar_write(RemoteMachine *m, unsigned bar, uint64_t off, uint64_t value, unsigned size)
+{
+    pci_bar_write(m->dev, bar, off, value, size);
+}
+
+/* --- interrupts --- */
+
+int machine_irq_bind(RemoteMachine *m, int irqfd, int resamplefd)
+{
+    int ret = iohub_bind(&m->iohub, irqfd, resamplefd);
+
+    if (ret < 0) {
+        log_limited(&m->limit, m->name, "interrupt descriptors refused: %s", g_strerror(-ret));
+    }
+    return ret;
+}
+
+/* --- reset and disconnect --- */
+
+static void on_idle(void *opaque)
+{
+    RemoteMachine *m = opaque;
+    LoopFn *reset_done = g_steal_pointer(&m->reset_done);
+    LoopFn *disconnect_done;
+
+    m->draining = false;
+    if (m->disconnect_done) {
+        guest_memory_clear(m->mem);
+        iohub_unbind(&m->iohub);
+    }
+    pci_dev_reset(m->dev);
+    if (reset_done) {
+        reset_done(m->reset_opaque);
+    }
+    disconnect_done = g_steal_pointer(&m->disconnect_done);
+    if (disconnect_done) {
+        disconnect_done(m->disconnect_opaque);
+    }
+}
+
+static void drain(RemoteMachine *m)
+{
+    if (!m->draining) {
+        m->draining = true;
+        m->dev->ops->drain(m->dev, on_idle, m);
+    }
+}
+
+void machine_reset(RemoteMachine *m, LoopFn *done, void *opaque)
+{
+    g_assert(!m->reset_done && !m->disconnect_done);
+    m->reset_done = done;
+    m->reset_opaque = opaque;
+    drain(m);
+}
+
+void machine_disconnect(RemoteMachine *m, LoopFn *done, void *opaque)
+{
+    g_assert(!m->disconnect_done);
+    m->disconnect_done = done;
+    m->disconnect_opaque = opaque;
+    drain(m);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The remote machine's memory manager: the verbs that change its guest memory. A change takes
+ * effect at once for new accesses and waits for nothing; what is in flight keeps the mapping it
+ * has pinned (hw/core/guest-memory.c).
+ *
+ * The thread-local pointer for the SIGBUS handler is set here, too: the table is empty until one
+ * of these verbs has filled it, and they run on the thread that will touch it.
+ */
+#include "remote/machine.h"
+
+static bool report(RemoteMachine *m, bool ok, GError *err)
+{
+    if (!ok) {
+        log_limited(&m->limit, m->name, "memory map refused: %s", err->message);
+        g_error_free(err);
+    }
+    return ok;
+}
+
+bool machine_mem_replace(RemoteMachine *m, const GuestMap *maps, unsigned n)
+{
+    GError *err = NULL;
+    bool ok;
+
+    guest_memory_thread_use(m->mem);
+    ok = guest_memory_replace(m->mem, maps, n, &err);
+    return report(m, ok, err);
+}
+
+bool machine_mem_map(RemoteMachine *m, const GuestMap *map)
+{
+    GError *err = NULL;
+    bool ok;
+
+    guest_memory_thread_use(m->mem);
+    ok = guest_memory_map(m->mem, map, &err);
+    return report(m, ok, err);
+}
+
+int machine_mem_unmap(RemoteMachine *m, uint64_t gpa, uint64_t size, LoopFn *done, void *opaque)
+{
+    return guest_memory_unmap(m->mem, gpa, size, done, opaque);
+}

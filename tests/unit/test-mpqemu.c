@@ -1,0 +1,724 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The mpqemu server and the machine under it, driven over a socketpair in the same thread: each
+ * message, what ends a connection, what doesn't, reset and hang-up while the device still drains.
+ */
+#include "fake-pci.h"
+#include "remote/mpqemu-proto.h"
+#include "remote/mpqemu.h"
+#include "util/fd.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PAGE 4096u
+#define ALL_ONES UINT64_MAX
+
+typedef struct Fixture {
+    Loop *loop;
+    FakePci *fake;
+    RemoteMachine *m;
+    MpqemuServer *server;
+    int peer;
+    unsigned ended;
+    bool violation;
+} Fixture;
+
+static void on_ended(void *opaque, bool violation)
+{
+    Fixture *f = opaque;
+
+    f->ended++;
+    f->violation = violation;
+}
+
+static void connect_peer(Fixture *f)
+{
+    int sv[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), ==, 0);
+    f->peer = sv[1];
+    f->ended = 0;
+    f->violation = false;
+    f->server = mpqemu_server_new(f->m, sv[0], on_ended, f);
+    g_assert_nonnull(f->server);
+}
+
+static void setup(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    f->loop = loop_new("test", NULL);
+    f->fake = fake_new();
+    f->m = machine_new("test", f->loop, &f->fake->pci, NULL);
+    g_assert_nonnull(f->m);
+    connect_peer(f);
+}
+
+static void teardown(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    mpqemu_server_free(f->server);
+    fd_clear(&f->peer);
+    machine_free(f->m);
+    g_assert_null(f->fake->pci.loop);
+    fake_free(f->fake);
+    loop_free(f->loop);
+}
+
+static void settle(Fixture *f)
+{
+    unsigned turns = 0;
+
+    while (loop_turn(f->loop, 0)) {
+        g_assert_cmpuint(++turns, <, 10000); /* a busy loop */
+    }
+}
+
+/* ---- the peer ---- */
+
+static void put_raw(Fixture *f, const void *bytes, size_t len, const int *fds, unsigned nfds)
+{
+    char control[CMSG_SPACE(sizeof(int) * 64)] = { 0 };
+    struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if (nfds > 0) {
+        struct cmsghdr *cmsg = (struct cmsghdr *)control;
+
+        msg.msg_control = control;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+        memcpy(CMSG_DATA(cmsg), fds, nfds * sizeof(int));
+    }
+    g_assert_cmpint(sendmsg(f->peer, &msg, MSG_NOSIGNAL), ==, len);
+}
+
+static size_t put_message(uint8_t *buf, int32_t cmd, const void *payload, size_t len)
+{
+    MpqHeader header = { .cmd = cmd, .pad = 0x5a5a5a5a, .size = len };
+
+    memcpy(buf, &header, sizeof(header));
+    if (len > 0) {
+        memcpy(buf + sizeof(header), payload, len);
+    }
+    return sizeof(header) + len;
+}
+
+static void put(Fixture *f, int32_t cmd, const void *payload, size_t len, const int *fds,
+                unsigned nfds)
+{
+    uint8_t buf[256];
+
+    put_raw(f, buf, put_message(buf, cmd, payload, len), fds, nfds);
+    settle(f);
+}
+
+static void no_reply(Fixture *f)
+{
+    char byte;
+
+    g_assert_cmpint(recv(f->peer, &byte, 1, MSG_DONTWAIT), ==, -1);
+}
+
+static uint64_t reply(Fixture *f)
+{
+    MpqRet ret;
+
+    g_assert_cmpint(recv(f->peer, &ret, sizeof(ret), MSG_DONTWAIT), ==, sizeof(ret));
+    g_assert_cmpint(ret.header.cmd, ==, MPQ_RET);
+    g_assert_cmpuint(ret.header.pad, ==, 0);
+    g_assert_cmpuint(ret.header.size, ==, 8);
+    return ret.value;
+}
+
+static void reset_reply(Fixture *f)
+{
+    MpqHeader ret;
+
+    g_assert_cmpint(recv(f->peer, &ret, sizeof(ret), MSG_DONTWAIT), ==, sizeof(ret));
+    g_assert_cmpint(ret.cmd, ==, MPQ_RET);
+    g_assert_cmpuint(ret.size, ==, 0);
+}
+
+static uint64_t cfg(Fixture *f, int32_t cmd, uint32_t addr, uint32_t value, int32_t len)
+{
+    MpqCfg body = { .addr = addr, .value = value, .len = len };
+
+    put(f, cmd, &body, sizeof(body), NULL, 0);
+    return reply(f);
+}
+
+static uint64_t bar(Fixture *f, int32_t cmd, uint64_t addr, uint64_t value, uint32_t size,
+                    bool memory)
+{
+    MpqBar body = {
+        .addr = addr, .value = value, .size = size, .memory = memory, .pad = { 1, 2, 3 }
+    };
+
+    put(f, cmd, &body, sizeof(body), NULL, 0);
+    return reply(f);
+}
+
+/* I/O at 0xc000, memory at 0xfe000000. */
+static void program(Fixture *f)
+{
+    g_assert_cmphex(cfg(f, MPQ_PCI_CFGWRITE, PCI_BAR0, 0xc000, 4), ==, 0);
+    g_assert_cmphex(cfg(f, MPQ_PCI_CFGWRITE, PCI_BAR0 + 4, 0xfe000000, 4), ==, 0);
+    g_assert_cmphex(cfg(f, MPQ_PCI_CFGWRITE, PCI_COMMAND, 7, 2), ==, 0);
+}
+
+static int new_ram(unsigned pages)
+{
+    int fd = memfd_create("ram", MFD_CLOEXEC);
+
+    g_assert_cmpint(ftruncate(fd, pages * PAGE), ==, 0);
+    return fd;
+}
+
+/* n regions of a page each, two pages apart, all of one file. */
+static void sync_n(Fixture *f, int fd, unsigned n)
+{
+    MpqSysmem map = { 0 };
+    int fds[MPQ_MAX_REGIONS];
+
+    for (unsigned i = 0; i < n; i++) {
+        map.gpa[i] = i * 2 * PAGE;
+        map.size[i] = PAGE;
+        map.offset[i] = i * PAGE;
+        fds[i] = fd;
+    }
+    put(f, MPQ_SYNC_SYSMEM, &map, sizeof(map), fds, n);
+    no_reply(f);
+}
+
+static unsigned open_fds(void)
+{
+    GDir *dir = g_dir_open("/proc/self/fd", 0, NULL);
+    unsigned n = 0;
+
+    while (g_dir_read_name(dir)) {
+        n++;
+    }
+    g_dir_close(dir);
+    return n;
+}
+
+static bool alive(Fixture *f)
+{
+    return f->ended == 0 && cfg(f, MPQ_PCI_CFGREAD, 0, 0, 4) == 0x56781234;
+}
+
+/* ---- messages ---- */
+
+static void test_cfg(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    g_assert_cmphex(cfg(f, MPQ_PCI_CFGREAD, 0, 0, 4), ==, 0x56781234);
+    g_assert_cmphex(cfg(f, MPQ_PCI_CFGREAD, 2, 0, 2), ==, 0x5678);
+    g_assert_cmphex(cfg(f, MPQ_PCI_CFGREAD, 0xff, 0, 1), ==, 0); /* the stock exits on this one */
+    cfg(f, MPQ_PCI_CFGWRITE, PCI_BAR0, 0xffffffff, 4);
+    g_assert_cmphex(cfg(f, MPQ_PCI_CFGREAD, PCI_BAR0, 0, 4), ==, 0xfffffff1);
+}
+
+static void test_cfg_senseless(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    static const struct {
+        uint32_t addr;
+        int32_t len;
+    } cases[] = {
+        { 0, 0 },    { 0, 3 },     { 0, -1 },         { 0, 8 },          { 0xfd, 4 },
+        { 0xff, 2 }, { 0x100, 1 }, { UINT32_MAX, 4 }, { UINT32_MAX, 1 }, { 0, INT32_MIN }
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_assert_cmphex(cfg(f, MPQ_PCI_CFGREAD, cases[i].addr, 0, cases[i].len), ==, ALL_ONES);
+        g_assert_cmphex(cfg(f, MPQ_PCI_CFGWRITE, cases[i].addr, ~0u, cases[i].len), ==, ALL_ONES);
+    }
+    g_assert_cmphex(cfg(f, MPQ_PCI_CFGREAD, 4, 0, 4), ==, 0);
+}
+
+static void test_bars(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    g_assert_cmphex(bar(f, MPQ_BAR_READ, 0xc000, 0, 4, false), ==, ALL_ONES); /* not enabled */
+    program(f);
+    g_assert_cmphex(bar(f, MPQ_BAR_WRITE, 0xfe000010, 0x1122334455667788, 8, true), ==, 0);
+    g_assert_cmphex(bar(f, MPQ_BAR_READ, 0xfe000010, 0, 8, true), ==, 0x1122334455667788);
+    g_assert_cmphex(bar(f, MPQ_BAR_READ, 0xfe000013, 0, 1, true), ==, 0x55);
+    g_assert_cmphex(bar(f, MPQ_BAR_WRITE, 0xc001, 0xffffffffffffff42, 1, false), ==, 0);
+    g_assert_cmphex(bar(f, MPQ_BAR_READ, 0xc000, 0, 4, false), ==, 0x4200);
+}
+
+static void test_bars_senseless(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    static const struct {
+        uint64_t addr;
+        uint32_t size;
+        bool memory;
+    } cases[] = {
+        { 0xc000, 4, true },     { 0xfe000000, 4, false }, { 0xc00e, 4, false },
+        { 0xc010, 1, false },    { 0xbfff, 1, false },     { 0xfe000000, 0, true },
+        { 0xfe000000, 3, true }, { 0xfe000000, 16, true }, { 0xfe000000, UINT32_MAX, true },
+        { UINT64_MAX, 8, true }, { 0, 4, true },           { 0x1fe000000, 4, true },
+        { 0xfe000ffc, 8, true },
+    };
+
+    program(f);
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_assert_cmphex(bar(f, MPQ_BAR_READ, cases[i].addr, 0, cases[i].size, cases[i].memory), ==,
+                        ALL_ONES);
+        g_assert_cmphex(bar(f, MPQ_BAR_WRITE, cases[i].addr, 0, cases[i].size, cases[i].memory), ==,
+                        ALL_ONES);
+    }
+    g_assert_cmpstr(f->fake->log->str, ==, "");
+    g_assert_true(alive(f));
+}
+
+/* A write's deferred work has been done when the next frame is handled, though both came at
+ * once; the reply doesn't wait for it. */
+static void test_deferred(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    MpqBar body = { .addr = 0xc000 + FAKE_REG_WORK, .value = 1, .size = 4 };
+    uint8_t buf[256];
+    size_t len;
+
+    program(f);
+    len = put_message(buf, MPQ_BAR_WRITE, &body, sizeof(body));
+    len += put_message(buf + len, MPQ_BAR_READ, &body, sizeof(body));
+    put_raw(f, buf, len, NULL, 0);
+    settle(f);
+    g_assert_cmphex(reply(f), ==, 0);
+    g_assert_cmphex(reply(f), ==, 2);
+}
+
+static void test_sync(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    AUTO_FD ram = new_ram(8);
+    unsigned before = open_fds();
+    char c;
+
+    for (unsigned n = 1; n <= 8; n++) {
+        sync_n(f, ram, n);
+        g_assert_cmpuint(guest_memory_count(f->m->mem), ==, n);
+        g_assert_cmpuint(open_fds(), ==, before);
+    }
+    g_assert_cmpint(guest_memory_write(f->m->mem, 14 * PAGE, "x", 1), ==, 0);
+    g_assert_cmpint(pread(ram, &c, 1, 7 * PAGE), ==, 1);
+    g_assert_cmpint(c, ==, 'x');
+    for (unsigned i = 0; i < 1000; i++) {
+        sync_n(f, ram, 8);
+    }
+    g_assert_cmpuint(open_fds(), ==, before);
+    g_assert_true(alive(f));
+}
+
+static void test_sync_senseless(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    AUTO_FD ram = new_ram(8);
+    static const MpqSysmem maps[] = {
+        { .gpa = { 0, 0 }, .size = { PAGE, PAGE } },                         /* overlap */
+        { .gpa = { 0, PAGE }, .size = { PAGE, 0 } },                         /* empty */
+        { .gpa = { 0, UINT64_MAX - PAGE + 1 }, .size = { PAGE, 2 * PAGE } }, /* wraps */
+        { .gpa = { 0, 2 * PAGE }, .size = { PAGE, PAGE }, .offset = { 0, -4096 } },
+        { .gpa = { 0, 2 * PAGE }, .size = { PAGE, 9 * PAGE } }, /* beyond the file */
+        { .gpa = { 0, 2 * PAGE + 1 }, .size = { PAGE, PAGE } },
+    };
+    int fds[2] = { ram, ram };
+    AUTO_FD null_fd = open("/dev/null", O_RDWR);
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(maps); i++) {
+        sync_n(f, ram, 1);
+        put(f, MPQ_SYNC_SYSMEM, &maps[i], sizeof(maps[i]), fds, 2);
+        g_assert_cmpuint(guest_memory_count(f->m->mem), ==, 0);
+        g_assert_true(alive(f));
+    }
+    sync_n(f, null_fd, 1);
+    g_assert_cmpuint(guest_memory_count(f->m->mem), ==, 0);
+    g_assert_true(alive(f));
+}
+
+static void test_irq(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    AUTO_FD irqfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    AUTO_FD resamplefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int fds[2] = { irqfd, resamplefd };
+    uint64_t n = 1;
+
+    program(f);
+    put(f, MPQ_SET_IRQFD, NULL, 0, fds, 2);
+    no_reply(f);
+    bar(f, MPQ_BAR_WRITE, 0xc000 + FAKE_REG_IRQ, 1, 1, false);
+    g_assert_cmpint(read(irqfd, &n, 8), ==, 8);
+    g_assert_cmpint(write(resamplefd, &n, 8), ==, 8);
+    settle(f);
+    g_assert_cmpint(read(irqfd, &n, 8), ==, 8);
+    bar(f, MPQ_BAR_WRITE, 0xc000 + FAKE_REG_IRQ, 0, 1, false);
+    g_assert_cmpint(write(resamplefd, &n, 8), ==, 8);
+    settle(f);
+    g_assert_cmpint(read(irqfd, &n, 8), ==, -1);
+}
+
+static void test_irq_senseless(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    unsigned before = open_fds();
+    int sv[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), ==, 0);
+    put(f, MPQ_SET_IRQFD, NULL, 0, sv, 2);
+    close(sv[0]);
+    close(sv[1]);
+    g_assert_cmpuint(open_fds(), ==, before);
+    g_assert_true(alive(f));
+}
+
+/* ---- reset ---- */
+
+static void test_reset(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    AUTO_FD irqfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    AUTO_FD resamplefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    AUTO_FD ram = new_ram(1);
+    int fds[2] = { irqfd, resamplefd };
+
+    program(f);
+    put(f, MPQ_SET_IRQFD, NULL, 0, fds, 2);
+    sync_n(f, ram, 1);
+    bar(f, MPQ_BAR_WRITE, 0xc000 + FAKE_REG_IRQ, 1, 1, false);
+    put(f, MPQ_DEVICE_RESET, NULL, 0, NULL, 0);
+    reset_reply(f);
+    g_assert_cmpuint(f->fake->resets, ==, 1);
+    g_assert_false(f->m->iohub.level);
+    g_assert_cmpint(f->m->iohub.irqfd, >=, 0);
+    g_assert_cmpuint(guest_memory_count(f->m->mem), ==, 1);
+    g_assert_cmphex(cfg(f, MPQ_PCI_CFGREAD, PCI_BAR0 + 4, 0, 4), ==, 0);
+    g_assert_cmphex(cfg(f, MPQ_PCI_CFGREAD, PCI_COMMAND, 0, 2), ==, 0);
+}
+
+/* The answer waits for the drain, and so does every frame behind it. */
+static void test_reset_drains(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    MpqCfg body = { .len = 4 };
+
+    f->fake->hold_drain = true;
+    put(f, MPQ_DEVICE_RESET, NULL, 0, NULL, 0);
+    put(f, MPQ_PCI_CFGREAD, &body, sizeof(body), NULL, 0);
+    no_reply(f);
+    loop_defer(&f->fake->idle_work);
+    settle(f);
+    reset_reply(f);
+    g_assert_cmphex(reply(f), ==, 0x56781234);
+}
+
+static void test_reset_hangup(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    f->fake->hold_drain = true;
+    put(f, MPQ_DEVICE_RESET, NULL, 0, NULL, 0);
+    fd_clear(&f->peer);
+    settle(f);
+    g_assert_cmpuint(f->ended, ==, 0);
+    f->fake->hold_drain = false;
+    loop_defer(&f->fake->idle_work);
+    settle(f);
+    g_assert_cmpuint(f->ended, ==, 1);
+    g_assert_false(f->violation);
+}
+
+/* Stopped while the reset drains: one drain serves both. */
+static void test_reset_stop(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    f->fake->hold_drain = true;
+    put(f, MPQ_DEVICE_RESET, NULL, 0, NULL, 0);
+    mpqemu_server_stop(f->server);
+    mpqemu_server_stop(f->server);
+    settle(f);
+    g_assert_cmpuint(f->ended, ==, 0);
+    loop_defer(&f->fake->idle_work);
+    settle(f);
+    g_assert_cmpuint(f->ended, ==, 1);
+    g_assert_false(f->violation);
+    g_assert_cmpuint(f->fake->drains, ==, 1);
+}
+
+/* ---- the end ---- */
+
+static void test_hangup(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    AUTO_FD irqfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    AUTO_FD resamplefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    AUTO_FD ram = new_ram(1);
+    int fds[2] = { irqfd, resamplefd };
+
+    program(f);
+    put(f, MPQ_SET_IRQFD, NULL, 0, fds, 2);
+    sync_n(f, ram, 1);
+    f->fake->hold_drain = true;
+    fd_clear(&f->peer);
+    settle(f);
+    g_assert_cmpuint(f->fake->drains, ==, 1);
+    g_assert_cmpuint(guest_memory_count(f->m->mem), ==, 1); /* DMA in flight may need it */
+    g_assert_cmpuint(f->ended, ==, 0);
+    loop_defer(&f->fake->idle_work);
+    settle(f);
+    g_assert_cmpuint(f->ended, ==, 1);
+    g_assert_false(f->violation);
+    g_assert_cmpuint(guest_memory_count(f->m->mem), ==, 0);
+    g_assert_cmpint(f->m->iohub.irqfd, ==, -1);
+    g_assert_cmpuint(f->fake->resets, ==, 1);
+}
+
+/* The same machine serves the next peer. */
+static void test_next_peer(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        program(f);
+        fd_clear(&f->peer);
+        settle(f);
+        g_assert_cmpuint(f->ended, ==, 1);
+        mpqemu_server_free(f->server);
+        connect_peer(f);
+        g_assert_cmphex(cfg(f, MPQ_PCI_CFGREAD, PCI_COMMAND, 0, 2), ==, 0);
+    }
+}
+
+static void test_stop(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    char byte;
+
+    mpqemu_server_stop(f->server);
+    settle(f);
+    g_assert_cmpuint(f->ended, ==, 1);
+    g_assert_false(f->violation);
+    g_assert_cmpint(recv(f->peer, &byte, 1, MSG_DONTWAIT), ==, 0);
+    mpqemu_server_stop(f->server);
+    settle(f);
+    g_assert_cmpuint(f->ended, ==, 1);
+}
+
+/* ---- violations: a new connection for each ---- */
+
+static void violated(Fixture *f, unsigned fds_before)
+{
+    char byte;
+    ssize_t ret;
+
+    settle(f);
+    g_assert_cmpuint(f->ended, ==, 1);
+    g_assert_true(f->violation);
+    ret = recv(f->peer, &byte, 1, MSG_DONTWAIT);
+    g_assert_true(ret == 0 || (ret < 0 && errno == ECONNRESET)); /* with bytes unread: reset */
+    g_assert_cmpuint(open_fds(), ==, fds_before - 1);
+    mpqemu_server_free(f->server);
+    fd_clear(&f->peer);
+    connect_peer(f);
+    g_assert_true(alive(f));
+}
+
+static const struct {
+    size_t payload;
+    unsigned fds_min, fds_max;
+} legal[MPQ_CMDS] = {
+    [MPQ_SYNC_SYSMEM] = { 192, 1, 8 }, [MPQ_RET] = { 8, 1, 0 }, /* never */
+    [MPQ_PCI_CFGWRITE] = { 12, 0, 0 }, [MPQ_PCI_CFGREAD] = { 12, 0, 0 },
+    [MPQ_BAR_WRITE] = { 24, 0, 0 },    [MPQ_BAR_READ] = { 24, 0, 0 },
+    [MPQ_SET_IRQFD] = { 0, 2, 2 },     [MPQ_DEVICE_RESET] = { 0, 0, 0 },
+};
+
+static void test_wrong_sizes(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    static const uint64_t sizes[] = { 0,
+                                      1,
+                                      8,
+                                      11,
+                                      12,
+                                      13,
+                                      23,
+                                      24,
+                                      25,
+                                      191,
+                                      192,
+                                      193,
+                                      200,
+                                      1 << 20,
+                                      UINT32_MAX,
+                                      UINT64_MAX,
+                                      UINT64_MAX - 15 };
+
+    for (int32_t cmd = 0; cmd < MPQ_CMDS; cmd++) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
+            MpqHeader header = { .cmd = cmd, .size = sizes[i] };
+            unsigned before = open_fds();
+
+            if (cmd != MPQ_RET && sizes[i] == legal[cmd].payload) {
+                continue;
+            }
+            put_raw(f, &header, sizeof(header), NULL, 0); /* no payload: the header is enough */
+            violated(f, before);
+        }
+    }
+}
+
+static void test_unknown_commands(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    static const int32_t cmds[] = { MPQ_RET, 8, 9, 255, -1, INT32_MIN, INT32_MAX };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cmds); i++) {
+        unsigned before = open_fds();
+
+        put(f, cmds[i], "12345678", 8, NULL, 0);
+        violated(f, before);
+    }
+}
+
+static void test_wrong_fd_counts(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    static const uint8_t payload[MPQ_MAX_PAYLOAD];
+    AUTO_FD fd = eventfd(0, EFD_CLOEXEC);
+    int fds[64];
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
+        fds[i] = fd;
+    }
+    for (int32_t cmd = 0; cmd < MPQ_CMDS; cmd++) {
+        for (unsigned n = 0; n <= 40; n++) {
+            unsigned before = open_fds();
+
+            if (n >= legal[cmd].fds_min && n <= legal[cmd].fds_max) {
+                continue;
+            }
+            put(f, cmd, payload, legal[cmd].payload, fds, n);
+            violated(f, before);
+        }
+    }
+    g_assert_cmpuint(f->fake->log->len, ==, 0);
+}
+
+/* Each command cut off at each byte, with the descriptors it may have: a hang-up inside. */
+static void test_cut_off(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    static const uint8_t payload[MPQ_MAX_PAYLOAD];
+    AUTO_FD fd = eventfd(0, EFD_CLOEXEC);
+    int fds[] = { fd, fd };
+
+    for (int32_t cmd = 0; cmd < MPQ_CMDS; cmd++) {
+        uint8_t buf[256];
+        size_t len = put_message(buf, cmd, payload, legal[cmd].payload);
+
+        for (size_t cut = 1; cut < len && cmd != MPQ_RET; cut++) {
+            unsigned before = open_fds();
+
+            put_raw(f, buf, cut, fds, legal[cmd].fds_min);
+            settle(f);
+            g_assert_cmpuint(f->ended, ==, 0);
+            fd_clear(&f->peer);
+            settle(f);
+            g_assert_cmpuint(f->ended, ==, 1);
+            g_assert_true(f->violation);
+            g_assert_cmpuint(open_fds(), ==, before - 2);
+            mpqemu_server_free(f->server);
+            connect_peer(f);
+        }
+    }
+    g_assert_true(alive(f));
+}
+
+static void test_bytewise(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    MpqSysmem map = { .size = { PAGE } };
+    AUTO_FD ram = new_ram(1);
+    MpqCfg body = { .len = 4 };
+    uint8_t buf[512];
+    size_t sync = put_message(buf, MPQ_SYNC_SYSMEM, &map, sizeof(map));
+    size_t len = sync + put_message(buf + sync, MPQ_PCI_CFGREAD, &body, sizeof(body));
+    int fd = ram;
+
+    for (size_t i = 0; i < len; i++) {
+        put_raw(f, buf + i, 1, &fd, i == 0);
+        settle(f);
+    }
+    g_assert_cmpuint(guest_memory_count(f->m->mem), ==, 1);
+    g_assert_cmphex(reply(f), ==, 0x56781234);
+}
+
+static void test_many_in_one(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    MpqCfg body = { .len = 2 };
+    uint8_t buf[100 * 28];
+    size_t len = 0;
+
+    for (unsigned i = 0; i < 100; i++) {
+        len += put_message(buf + len, MPQ_PCI_CFGREAD, &body, sizeof(body));
+    }
+    put_raw(f, buf, len, NULL, 0);
+    settle(f);
+    for (unsigned i = 0; i < 100; i++) {
+        g_assert_cmphex(reply(f), ==, 0x1234);
+    }
+    no_reply(f);
+}
+
+/* ---- set-up ---- */
+
+static void test_refused_attach(void)
+{
+    Loop *loop = loop_new("test", NULL);
+    FakePci *fake = fake_new();
+    g_autoptr(GError) err = NULL;
+
+    fake->refuse_attach = true;
+    g_assert_null(machine_new("test", loop, &fake->pci, &err));
+    g_assert_cmpstr(err->message, ==, "refused");
+    g_assert_null(fake->pci.loop);
+    fake_free(fake);
+    loop_free(loop);
+}
+
+static void test_device_in_use(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    g_autoptr(GError) err = NULL;
+
+    g_assert_null(machine_new("second", f->loop, &f->fake->pci, &err));
+    g_assert_nonnull(strstr(err->message, "in use"));
+}
+
+static void test_not_a_socket(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    g_assert_null(mpqemu_server_new(f->m, fd, on_ended, f));
+    g_assert_cmpint(errno, ==, ENOTSOCK);
+    g_assert_cmpint(fcntl(fd, F_GETFD), ==, -1);
+}
+
+#define TEST(name) g_test_add("/mpqemu/" #name, Fixture, NULL, setup, test_##name, teardown)
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    TEST(cfg);
+    TEST(cfg_senseless);
+    TEST(bars);
+    TEST(bars_senseless);
+    TEST(deferred);
+    TEST(sync);
+    TEST(sync_senseless);
+    TEST(irq);
+    TEST(irq_senseless);
+    TEST(reset);
+    TEST(reset_drains);
+    TEST(reset_hangup);
+    TEST(reset_stop);
+    TEST(hangup);
+    TEST(next_peer);
+    TEST(stop);
+    TEST(wrong_sizes);
+    TEST(unknown_commands);
+    TEST(wrong_fd_counts);
+    TEST(cut_off);
+    TEST(bytewise);
+    TEST(many_in_one);
+    TEST(device_in_use);
+    TEST(not_a_socket);
+    g_test_add_func("/mpqemu/refused_attach", test_refused_attach);
+    return g_test_run();
+}
