@@ -187,7 +187,7 @@ static bool find_align(BlockNode *node, const FileState *s, int fd, GError **err
                              s->filename);
         }
         if (node->size % align) {
-            log_line(node->name, "size of '%s' is not a multiple of %u: no O_DIRECT for it",
+            log_line(NULL, "size of '%s' is not a multiple of %u: no O_DIRECT for it",
                      s->filename, align);
             flags &= ~O_DIRECT;
         } else {
@@ -207,7 +207,7 @@ static bool choose_engine(BlockNode *node, FileState *s, GError **errp)
     s->engine_type = block_engine_find(node->graph, s->aio == AIO_DEFAULT ? NULL : name);
     if (!s->engine_type) {
         s->engine_type = block_engine_find(node->graph, NULL);
-        log_line(node->name, "this build has no aio=%s, using aio=%s", name,
+        log_line(s->filename, "this build has no aio=%s, using aio=%s", name,
                  s->engine_type->name);
     }
     return true;
@@ -265,7 +265,7 @@ static bool file_attach(BlockNode *node, Loop *loop, GError **errp)
 
     s->engine = s->engine_type->start(loop, s->fd, &err);
     if (!s->engine && fallback && fallback != s->engine_type) {
-        log_line(node->name, "%s; using aio=%s", err->message, fallback->name);
+        log_line(s->filename, "%s; using aio=%s", err->message, fallback->name);
         g_clear_error(&err);
         s->engine_type = fallback;
         s->engine = fallback->start(loop, s->fd, &err);
