@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Addresses as the LSI's bus master emits them. SCRIPTS, tables and data live in guest memory, in
+ * the script RAM (BAR 2) or in the chip's own registers (BAR 1, and BAR 0 in I/O space): drivers of
+ * the 53C810 move memory to and from the registers, Linux keeps queue pointers in script RAM.
+ *
+ * The own windows are tested first and served without the bus: script RAM is a plain array, a
+ * register byte goes through the same functions as the CPU's access, which only set state and
+ * never run SCRIPTS (lsi_run() is the one executor and looks at the state after each instruction).
+ * Whatever else is no guest memory is a master abort: -EFAULT, DSTAT.BF.
+ */
+#include "hw/scsi/lsi-internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LSI_BAR_IO 0
+#define LSI_BAR_REGS 1
+#define LSI_BAR_RAM 2
+
+static void lsi_self_read(Lsi *s, uint64_t off, uint8_t *buf, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        buf[i] = lsi_reg_read(&s->pci, off + i, 1);
+    }
+}
+
+/* Stops early when a register byte resets the chip or ends the script. */
+static void lsi_self_write(Lsi *s, uint64_t off, const uint8_t *buf, size_t len)
+{
+    uint64_t epoch = s->epoch;
+
+    for (size_t i = 0; i < len && s->epoch == epoch; i++) {
+        lsi_reg_write(&s->pci, off + i, buf[i], 1);
+    }
+}
+
+int lsi_mem_read(Lsi *s, uint64_t addr, void *buf, size_t len)
+{
+    uint8_t *p = buf;
+    uint64_t off;
+
+    if (!pci_bus_master(&s->pci)) {
+        return -EPERM;
+    }
+    while (len) {
+        size_t n = len;
+        if (pci_bar_contains(&s->pci, LSI_BAR_RAM, addr, &off, &n)) {
+            memcpy(p, s->st.ram + off, n);
+        } else if (pci_bar_contains(&s->pci, LSI_BAR_REGS, addr, &off, &n)) {
+            lsi_self_read(s, off, p, n);
+        } else {
+            return pci_dma_read(&s->pci, addr, p, len);
+        }
+        addr += n;
+        p += n;
+        len -= n;
+    }
+    return 0;
+}
+
+int lsi_mem_write(Lsi *s, uint64_t addr, const void *buf, size_t len)
+{
+    const uint8_t *p = buf;
+    uint64_t off;
+
+    if (!pci_bus_master(&s->pci)) {
+        return -EPERM;
+    }
+    while (len) {
+        size_t n = len;
+        if (pci_bar_contains(&s->pci, LSI_BAR_RAM, addr, &off, &n)) {
+            memcpy(s->st.ram + off, p, n);
+        } else if (pci_bar_contains(&s->pci, LSI_BAR_REGS, addr, &off, &n)) {
+            lsi_self_write(s, off, p, n);
+        } else {
+            return pci_dma_write(&s->pci, addr, p, len);
+        }
+        addr += n;
+        p += n;
+        len -= n;
+    }
+    return 0;
+}
+
+int lsi_io_read(Lsi *s, uint32_t addr, void *buf, size_t len)
+{
+    uint64_t off;
+    size_t n = len;
+
+    if (!pci_bus_master(&s->pci)) {
+        return -EPERM;
+    }
+    if (!pci_bar_contains(&s->pci, LSI_BAR_IO, addr, &off, &n) || n < len) {
+        return -EFAULT;
+    }
+    lsi_self_read(s, off, buf, len);
+    return 0;
+}
+
+int lsi_io_write(Lsi *s, uint32_t addr, const void *buf, size_t len)
+{
+    uint64_t off;
+    size_t n = len;
+
+    if (!pci_bus_master(&s->pci)) {
+        return -EPERM;
+    }
+    if (!pci_bar_contains(&s->pci, LSI_BAR_IO, addr, &off, &n) || n < len) {
+        return -EFAULT;
+    }
+    lsi_self_write(s, off, buf, len);
+    return 0;
+}
+
+bool lsi_fetch32(Lsi *s, uint64_t addr, uint32_t *val)
+{
+    uint8_t b[4];
+
+    if (lsi_mem_read(s, addr, b, sizeof(b))) {
+        lsi_dma_irq(s, DSTAT_BF);
+        return false;
+    }
+    *val = b[0] | b[1] << 8 | b[2] << 16 | (uint32_t)b[3] << 24;
+    return true;
+}
+
+uint64_t lsi_addr64(const Lsi *s, unsigned upper, uint32_t addr)
+{
+    if (!s->model->has_895a_regs || (s->st.reg[LSI_CCNTL1] & CCNTL1_DDAC)) {
+        return addr;
+    }
+    return (uint64_t)lsi_get32(s, upper) << 32 | addr;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the chips of the family have in common as PCI functions: realize, resets and drain. The
+ * models themselves are lsi53c895a.c and lsi53c810.c.
+ *
+ * The chip lives on its machine's thread. Register accesses come from the BAR door, SCRIPTS run as
+ * deferred work (lsi-scripts.c), completions come from the targets through the loop. A soft reset
+ * (ISTAT0.SRST) takes effect at once: tasks are cancelled and forgotten, their I/O finishes as
+ * zombies. A device reset or disconnect first drains: when nothing is in flight any more, the
+ * power-on state is set.
+ */
+#include "hw/scsi/lsi-internal.h"
+
+#include <string.h>
+
+/* Id of the adapter itself on its bus, which no disk may take. */
+#define LSI_OWN_ID 7
+
+/* The connection is forgotten, tasks are cancelled; SCSI RST is not asserted. */
+void lsi_soft_reset(Lsi *s)
+{
+    trace(LSI, "soft reset");
+    lsi_tasks_cancel(s, -1, -1, -1);
+    loop_timer_disarm(&s->gen_timer);
+    lsi_bus_forget(s);
+    lsi_regs_reset(s);
+    s->st.run = LSI_STOPPED;
+    s->st.carry = 0;
+    s->st.rst = false;
+    s->st.phase = 0;
+    s->epoch++;
+    lsi_irq_update(s);
+}
+
+bool lsi_attach(PciDev *pci, GError **errp)
+{
+    Lsi *s = (Lsi *)pci;
+
+    loop_work_init(&s->run_work, pci->loop, lsi_run, s);
+    loop_work_init(&s->disc_work, pci->loop, lsi_disc_work, s);
+    loop_timer_init(&s->gen_timer, pci->loop, lsi_gen_timer_fired, s);
+    return scsi_bus_attach(s->scsi, pci->loop, errp);
+}
+
+static void lsi_quiesce(Lsi *s)
+{
+    lsi_scripts_stop(s);
+    loop_work_cancel(&s->run_work);
+    loop_work_cancel(&s->disc_work);
+    loop_timer_disarm(&s->gen_timer);
+    lsi_tasks_cancel(s, -1, -1, -1);
+    lsi_bus_forget(s);
+}
+
+void lsi_detach(PciDev *pci)
+{
+    Lsi *s = (Lsi *)pci;
+
+    lsi_quiesce(s);
+    scsi_bus_detach(s->scsi);
+}
+
+void lsi_drain(PciDev *pci, void (*idle)(void *), void *opaque)
+{
+    Lsi *s = (Lsi *)pci;
+
+    lsi_quiesce(s);
+    scsi_bus_drain(s->scsi, idle, opaque);
+}
+
+void lsi_reset(PciDev *pci)
+{
+    Lsi *s = (Lsi *)pci;
+
+    lsi_soft_reset(s);
+    memset(s->st.ram, 0,
+           sizeof(s->st.ram)); /* Linux takes stale "RAID" at its end for a foreign card */
+    s->st.resel_lost = 0;
+    scsi_bus_power_on(s->scsi);
+}
+
+bool lsi_realize(Device *dev, const LsiModel *model)
+{
+    Lsi *s = dev->state;
+
+    s->model = model;
+    g_queue_init(&s->resel);
+    pci_dev_init(&s->pci, dev, &model->pci);
+    s->scsi = scsi_bus_new(dev, model->max_id, LSI_OWN_ID);
+    dev->child->impl = s->scsi;
+    lsi_regs_reset(s);
+    return true;
+}
+
+void lsi_unrealize(Device *dev)
+{
+    Lsi *s = dev->state;
+
+    scsi_bus_free(s->scsi);
+}
+
+#define LSI_PROP(name_, type_, field, def_, help_)                                                 \
+    {                                                                                              \
+        .name = (name_), .type = (type_), .offset = offsetof(Lsi, field), .def = (def_),           \
+        .help = (help_)                                                                            \
+    }
+#define NO_EFFECT "taken for the VMM's sake, without effect here"
+
+const OptDesc lsi_props[] = {
+    LSI_PROP("addr", OPT_STRING, addr, 0, NO_EFFECT),
+    LSI_PROP("multifunction", OPT_BOOL, multifunction, 0, NO_EFFECT),
+    LSI_PROP("rombar", OPT_I32, rombar, 1, NO_EFFECT),
+    LSI_PROP("romfile", OPT_STRING, romfile, 0, NO_EFFECT),
+    { .type = OPT_END },
+};

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Registers of the LSI: reset values, masks, side effects, interrupts and resets. */
+#include "lsi-harness.h"
+
+static void test_reset_values(void)
+{
+    static const struct {
+        uint8_t off, val;
+    } rows[] = {
+        { LSI_SCNTL0, 0xc0 }, { LSI_GPREG, 0x7f },  { LSI_DSTAT, 0x80 },  { LSI_SSTAT2, 0x02 },
+        { LSI_CTEST0, 0xff }, { LSI_CTEST1, 0xf0 }, { LSI_CTEST2, 0x31 }, { LSI_DCMD, 0x40 },
+        { LSI_MACNTL, 0xf0 }, { LSI_GPCNTL, 0x0f }, { LSI_STEST0, 0x03 }, { LSI_STEST4, 0xe0 },
+        { LSI_ISTAT0, 0x00 }, { LSI_ISTAT1, 0x00 }, { LSI_SCNTL1, 0x00 }, { LSI_SBDL, 0x00 },
+        { LSI_SBCL, 0x00 },   { LSI_CCNTL0, 0x00 }, { 0xe4, 0x00 },       { LSI_SSTAT0, 0x00 },
+    };
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_assert_cmphex(lt_r8(t, rows[i].off), ==, rows[i].val);
+    }
+    lt_free(t);
+}
+
+/* Linux' register test: DSTAT to SSTAT2 must not read back what was written. */
+static void test_read_only(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    lt_w32(t, LSI_DSTAT, 0xffffffff);
+    g_assert_cmphex(lt_r32(t, LSI_DSTAT), !=, 0xffffffff);
+    lt_w8(t, LSI_SFBR, 0x5a);
+    g_assert_cmphex(lt_r8(t, LSI_SFBR), ==, 0);
+    lt_w8(t, LSI_SSID, 0x8f);
+    g_assert_cmphex(lt_r8(t, LSI_SSID), ==, 0);
+    lt_free(t);
+}
+
+/* Every offset of the 1 KiB window in every width, with all values: nothing but SRST, RST and DSP
+ * does anything, and those are harmless. */
+static void test_all_offsets(void)
+{
+    static const unsigned widths[] = { 1, 2, 4, 8 };
+    static const uint64_t values[] = { 0, UINT64_MAX, UINT64_C(0x5a5a5a5a5a5a5a5a) };
+    static const char *const models[] = { "lsi53c895a", "lsi53c810" };
+
+    for (unsigned m = 0; m < 2; m++) {
+        LsiTest *t = lt_new(models[m], 1);
+        for (unsigned w = 0; w < 4; w++) {
+            for (unsigned off = 0; off < pci_bar_size(t->pci, 1); off++) {
+                for (unsigned v = 0; v < 3; v++) {
+                    pci_bar_write(t->pci, off & 256 ? 1 : 0, off & 255, values[v], widths[w]);
+                    pci_bar_write(t->pci, 1, off, values[v], widths[w]);
+                    pci_bar_read(t->pci, 1, off, widths[w]);
+                }
+                lt_turns(t, 2);
+            }
+        }
+        lt_w8(t, LSI_ISTAT0, ISTAT0_SRST);
+        lt_org(t, LT_SCRIPT);
+        lt_emit(t, I_INT, 0x77);
+        lt_run_int(t, LT_SCRIPT, 0x77);
+        lt_free(t);
+    }
+}
+
+static void test_bytewise_dsp(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    /* Q11: firmware writes DSP by bytes through the I/O window; the last one starts. */
+    lt_emit(t, I_INT, 0xabcd);
+    for (unsigned i = 0; i < 4; i++) {
+        g_assert_cmpint(t->s->st.run, ==, LSI_STOPPED);
+        pci_bar_write(t->pci, 0, LSI_DSP + i, LT_SCRIPT >> (8 * i) & 0xff, 1);
+    }
+    lt_wait_stop(t);
+    g_assert_cmphex(lt_r32(t, LSI_DSPS), ==, 0xabcd);
+    g_assert_cmphex(lt_r32(t, LSI_DSP), ==, LT_SCRIPT + 8);
+    lt_free(t);
+}
+
+static void test_man_std(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    lt_emit(t, I_INT, 1);
+    lt_emit(t, I_INT, 2);
+    lt_w8(t, LSI_DMODE, DMODE_MAN);
+    lt_w32(t, LSI_DSP, LT_SCRIPT);
+    lt_turns(t, 3);
+    g_assert_cmphex(lt_r8(t, LSI_DSTAT), ==, DSTAT_DFE);
+    lt_w8(t, LSI_DCNTL, DCNTL_STD | 1);
+    lt_wait_stop(t);
+    g_assert_cmphex(lt_r32(t, LSI_DSPS), ==, 1);
+    g_assert_cmphex(lt_r8(t, LSI_DCNTL), ==, 1); /* STD clears itself */
+    lt_w8(t, LSI_DCNTL, DCNTL_STD | 1);          /* goes on behind the INT */
+    lt_wait_stop(t);
+    g_assert_cmphex(lt_r32(t, LSI_DSPS), ==, 2);
+    lt_free(t);
+}
+
+static void test_single_step(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    lt_emit(t, I_NOP, 0);
+    lt_emit(t, I_NOP, 0);
+    lt_w8(t, LSI_DCNTL, DCNTL_SSM);
+    lt_run(t, LT_SCRIPT);
+    g_assert_cmphex(lt_r8(t, LSI_DSTAT), ==, DSTAT_DFE | DSTAT_SSI);
+    g_assert_cmphex(lt_r32(t, LSI_DSP), ==, LT_SCRIPT + 8);
+    lt_free(t);
+}
+
+static void test_dstat(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    lt_emit(t, I_INT, 0x11);
+    lt_w8(t, LSI_DIEN, 0xff);
+    g_assert_false(t->irq); /* DFE never interrupts, even enabled */
+    lt_run(t, LT_SCRIPT);
+    g_assert_true(t->irq);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, ISTAT0_DIP);
+    g_assert_cmphex(lt_r8(t, LSI_DSTAT), ==, DSTAT_DFE | DSTAT_SIR);
+    g_assert_false(t->irq);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, 0);
+    g_assert_cmphex(lt_r8(t, LSI_DSTAT), ==, DSTAT_DFE);
+    g_assert_cmpuint(t->irqs, ==, 1);
+    lt_free(t);
+}
+
+/* Q9: nothing enabled, no INTA# activity, whatever happens. */
+static void test_q9_masked(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    lt_emit(t, I_INT, 0x11);
+    lt_run(t, LT_SCRIPT);
+    lt_w8(t, LSI_SCNTL1, SCNTL1_RST);
+    lt_w8(t, LSI_SCNTL1, 0);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, ISTAT0_DIP | ISTAT0_SIP);
+    g_assert_cmpuint(t->irqs, ==, 0);
+    /* Enabling with something pending raises the pin at once. */
+    lt_w8(t, LSI_DIEN, DSTAT_SIR);
+    g_assert_true(t->irq);
+    lt_w8(t, LSI_DCNTL, DCNTL_IRQD);
+    g_assert_false(t->irq);
+    lt_w8(t, LSI_DCNTL, 0);
+    g_assert_true(t->irq);
+    lt_w8(t, LSI_ISTAT1, ISTAT1_SI);
+    g_assert_false(t->irq);
+    lt_free(t);
+}
+
+static void test_intfly(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    lt_emit(t, I_INTFLY, 0);
+    lt_emit(t, I_REG_REG(A_LOAD, LSI_SCRATCHA, 0x42), 0);
+    lt_emit(t, I_WAIT_RESEL, 0);
+    lt_run(t, LT_SCRIPT);
+    g_assert_true(t->irq);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, ISTAT0_INTF);
+    g_assert_cmphex(lt_r8(t, LSI_SCRATCHA), ==, 0x42); /* kept running */
+    lt_w8(t, LSI_ISTAT0, ISTAT0_SEM);                  /* INTF is not cleared by writing 0 */
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, ISTAT0_INTF | ISTAT0_SEM);
+    lt_w8(t, LSI_ISTAT0, ISTAT0_INTF);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, 0);
+    g_assert_false(t->irq);
+    lt_free(t);
+}
+
+static void test_sigp(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+    uint32_t alt;
+
+    lt_org(t, LT_SCRIPT + 0x100);
+    alt = lt_emit(t, I_REG_TO_SFBR(A_AND, LSI_CTEST2, CTEST2_SIGP), 0);
+    lt_emit(t, I_INT, 0x51);
+    lt_org(t, LT_SCRIPT);
+    lt_emit(t, I_WAIT_RESEL, alt);
+    lt_run(t, LT_SCRIPT);
+    g_assert_cmpint(t->s->st.run, ==, LSI_WAIT_RESELECT);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT1), ==, ISTAT1_SRUN);
+    lt_w8(t, LSI_ISTAT0, ISTAT0_SIGP);
+    lt_wait_stop(t);
+    g_assert_cmphex(lt_r32(t, LSI_DSPS), ==, 0x51);
+    g_assert_cmphex(lt_r8(t, LSI_SFBR), ==, CTEST2_SIGP);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0) & ISTAT0_SIGP, ==, 0); /* the read cleared it */
+    /* Already set when WAIT RESELECT comes: HP-UX hung where this was not looked at. */
+    lt_r8(t, LSI_DSTAT);
+    lt_w8(t, LSI_ISTAT0, ISTAT0_SIGP);
+    lt_run_int(t, LT_SCRIPT, 0x51);
+    lt_free(t);
+}
+
+static void test_abrt(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    lt_emit(t, I_WAIT_RESEL, 0);
+    lt_run(t, LT_SCRIPT);
+    lt_w8(t, LSI_ISTAT0, ISTAT0_ABRT);
+    g_assert_cmpint(t->s->st.run, ==, LSI_STOPPED);
+    g_assert_cmphex(lt_r8(t, LSI_DSTAT), ==, DSTAT_DFE | DSTAT_ABRT);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, ISTAT0_ABRT | ISTAT0_DIP); /* fires again */
+    lt_w8(t, LSI_ISTAT0, 0);
+    lt_r8(t, LSI_DSTAT);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, 0);
+    lt_free(t);
+}
+
+/* Q1: SRST is a pulse; other bits of that write are ignored, in every state. */
+static void test_q1_srst(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    for (unsigned v = 0; v < 256; v++) {
+        lt_org(t, LT_SCRIPT);
+        lt_emit(t, I_WAIT_RESEL, 0);
+        lt_run(t, LT_SCRIPT);
+        lt_w8(t, LSI_ISTAT0, v | ISTAT0_SRST);
+        g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, 0);
+        g_assert_cmphex(lt_r8(t, LSI_ISTAT1), ==, 0);
+        g_assert_cmphex(lt_r8(t, LSI_MBOX1), ==, 0);
+        lt_org(t, LT_SCRIPT);
+        lt_emit(t, I_INT, v);
+        lt_run_int(t, LT_SCRIPT, v);
+    }
+    lt_free(t);
+}
+
+/* Linux' bus check: RST held reads as SSTAT0.RST, all lines quiet; the interrupt comes once. */
+static void test_bus_reset(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 1);
+
+    lt_w8(t, LSI_SCNTL1, SCNTL1_RST);
+    g_assert_cmphex(lt_r8(t, LSI_SSTAT0), ==, SSTAT0_RST);
+    g_assert_cmphex(lt_r8(t, LSI_SBCL), ==, 0);
+    g_assert_cmphex(lt_r8(t, LSI_SBDL), ==, 0);
+    g_assert_cmphex(lt_r8(t, LSI_SIST0), ==, SIST0_RST);
+    lt_w8(t, LSI_SCNTL1, SCNTL1_RST | 0x80); /* held: an edge, not a level */
+    g_assert_cmphex(lt_r8(t, LSI_SIST0), ==, 0);
+    lt_w8(t, LSI_SCNTL1, 0);
+    g_assert_cmphex(lt_r8(t, LSI_SSTAT0), ==, 0);
+    lt_free(t);
+}
+
+/* RST and STO pending together: each byte clears its own half, a word both. */
+static void pend_rst_and_sto(LsiTest *t)
+{
+    lt_w8(t, LSI_SCNTL1, SCNTL1_RST);
+    lt_w8(t, LSI_SCNTL1, 0);
+    lt_org(t, LT_SCRIPT);
+    lt_emit(t, I_SELECT(3), 0);
+    lt_emit(t, I_MOVE(PHASE_MSG_OUT, 1), LT_DATA);
+    lt_run(t, LT_SCRIPT);
+}
+
+static void test_sist_bytes(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    pend_rst_and_sto(t);
+    g_assert_cmphex(lt_r8(t, LSI_SIST0), ==, SIST0_RST);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, ISTAT0_SIP); /* STO is still there */
+    g_assert_cmphex(lt_r8(t, LSI_SIST1), ==, SIST1_STO);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, 0);
+    lt_w8(t, LSI_SIEN0, 0x8f);
+    pend_rst_and_sto(t);
+    g_assert_true(t->irq);
+    g_assert_cmphex(pci_bar_read(t->pci, 1, LSI_SIST0, 2), ==, SIST0_RST | SIST1_STO << 8);
+    g_assert_false(t->irq);
+    lt_free(t);
+}
+
+static bool gen_fired(LsiTest *t)
+{
+    return t->s->st.reg[LSI_SIST1] & SIST1_GEN;
+}
+
+static void test_gen_timer(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    lt_emit(t, I_WAIT_RESEL, 0);
+    lt_run(t, LT_SCRIPT);
+    lt_w8(t, LSI_STIME1, 4); /* 1 ms */
+    lt_until(t, gen_fired);
+    g_assert_cmphex(lt_r8(t, LSI_ISTAT0), ==, 0); /* not fatal where not enabled */
+    g_assert_cmpint(t->s->st.run, ==, LSI_WAIT_RESELECT);
+    g_assert_cmphex(lt_r8(t, LSI_SIST1), ==, SIST1_GEN);
+    lt_w8(t, LSI_SIEN1, SIST1_GEN);
+    lt_w8(t, LSI_STIME1, 0);
+    lt_w8(t, LSI_STIME1, 1);
+    lt_wait_stop(t);
+    lt_until(t, gen_fired);
+    g_assert_true(t->irq);
+    g_assert_cmpint(t->s->st.run, ==, LSI_STOPPED);
+    lt_w8(t, LSI_STIME1, 0x0f);
+    lt_w8(t, LSI_STIME1, 0);
+    g_assert_false(loop_timer_armed(&t->s->gen_timer));
+    lt_free(t);
+}
+
+static void test_pcicie(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    lt_w32(t, LSI_SCRATCHA, 0x12345678);
+    lt_w8(t, LSI_CTEST2, CTEST2_PCICIE);
+    g_assert_cmphex(lt_r32(t, LSI_SCRATCHA), ==, LT_BAR_REGS);
+    g_assert_cmphex(lt_r32(t, LSI_SCRATCHB), ==, LT_BAR_RAM);
+    lt_w8(t, LSI_CTEST2, 0);
+    g_assert_cmphex(lt_r32(t, LSI_SCRATCHA), ==, 0x12345678);
+    lt_free(t);
+}
+
+/* FIFO bookkeeping: (BO - DBC) is 0 whatever DBC holds; CLF and FLF clear themselves. */
+static void test_fifo(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    lt_w32(t, LSI_DBC, 0x00000357);
+    g_assert_cmphex(lt_r8(t, LSI_DFIFO), ==, 0x57);
+    g_assert_cmphex(lt_r8(t, LSI_CTEST5) & 3, ==, 3);
+    lt_w8(t, LSI_CTEST3, 0x0d);
+    g_assert_cmphex(lt_r8(t, LSI_CTEST3), ==, 0x01);
+    lt_w8(t, LSI_STEST3, 0x82);
+    g_assert_cmphex(lt_r8(t, LSI_STEST3), ==, 0x80);
+    lt_free(t);
+}
+
+/* The plain 810: 128 registers seen twice, no script RAM, none of the later registers. */
+static void test_810(void)
+{
+    LsiTest *t = lt_new("lsi53c810", 0);
+
+    g_assert_cmphex(pci_cfg_read(t->pci, PCI_VENDOR_ID, 4), ==, 0x00011000);
+    g_assert_cmphex(pci_cfg_read(t->pci, PCI_REVISION, 1), ==, 0);
+    g_assert_cmphex(pci_cfg_read(t->pci, PCI_CAP_PTR, 1), ==, 0);
+    g_assert_cmpuint(pci_bar_size(t->pci, 2), ==, 0);
+    lt_w32(t, 0x80 + LSI_SCRATCHA, 0xcafe0001);
+    g_assert_cmphex(lt_r32(t, LSI_SCRATCHA), ==, 0xcafe0001);
+    lt_w8(t, LSI_MBOX1, 0x55);
+    g_assert_cmphex(lt_r8(t, LSI_MBOX1), ==, 0);
+    g_assert_cmphex(lt_r8(t, LSI_STEST4), ==, 0);
+    lt_w8(t, 0x60, 0x55);
+    g_assert_cmphex(lt_r8(t, 0x60), ==, 0);
+    lt_free(t);
+}
+
+static void test_script_ram(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    for (unsigned size = 1; size <= 8; size *= 2) {
+        pci_bar_write(t->pci, 2, 64 * size, UINT64_C(0x8877665544332211), size);
+        g_assert_cmphex(pci_bar_read(t->pci, 2, 64 * size, 1), ==, 0x11);
+        g_assert_cmphex(pci_bar_read(t->pci, 2, 64 * size + size - 1, 1), ==, 0x11 * size);
+    }
+    pci_bar_write(t->pci, 2, LSI_RAM_SIZE - 4, 0x52414944, 4);
+    lt_w8(t, LSI_ISTAT0, ISTAT0_SRST); /* kept over a soft reset */
+    g_assert_cmphex(pci_bar_read(t->pci, 2, LSI_RAM_SIZE - 4, 4), ==, 0x52414944);
+    lt_settle(t);
+    pci_dev_reset(t->pci);
+    g_assert_cmphex(pci_bar_read(t->pci, 2, LSI_RAM_SIZE - 4, 4), ==, 0);
+    lt_free(t);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/lsi/regs/reset-values", test_reset_values);
+    g_test_add_func("/lsi/regs/read-only", test_read_only);
+    g_test_add_func("/lsi/regs/all-offsets", test_all_offsets);
+    g_test_add_func("/lsi/regs/q11-bytewise-dsp", test_bytewise_dsp);
+    g_test_add_func("/lsi/regs/man-std", test_man_std);
+    g_test_add_func("/lsi/regs/single-step", test_single_step);
+    g_test_add_func("/lsi/irq/dstat", test_dstat);
+    g_test_add_func("/lsi/irq/q9-masked", test_q9_masked);
+    g_test_add_func("/lsi/irq/intfly", test_intfly);
+    g_test_add_func("/lsi/irq/sigp", test_sigp);
+    g_test_add_func("/lsi/irq/abrt", test_abrt);
+    g_test_add_func("/lsi/irq/sist-bytes", test_sist_bytes);
+    g_test_add_func("/lsi/irq/gen-timer", test_gen_timer);
+    g_test_add_func("/lsi/reset/q1-srst", test_q1_srst);
+    g_test_add_func("/lsi/reset/bus", test_bus_reset);
+    g_test_add_func("/lsi/regs/pcicie", test_pcicie);
+    g_test_add_func("/lsi/regs/fifo", test_fifo);
+    g_test_add_func("/lsi/regs/810", test_810);
+    g_test_add_func("/lsi/regs/script-ram", test_script_ram);
+    return g_test_run();
+}
