@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the program says about itself."""
 
+import os
 import re
 import subprocess
 import unittest
@@ -9,7 +10,8 @@ from remote import PROGRAM, REMOTE, RemoteCase, add_rows
 
 # Arguments, and a pattern that the output has.
 ROWS = [
-    ('version', ['-version'], rf'^{PROGRAM} version \d+\.\d+\S* \(x86_64-remote-softmmu, \w+\)\n\Z'),
+    ('version', ['-version'],
+     rf'^{PROGRAM} version \d+\.\d+\S* \(x86_64-remote-softmmu, \w+\)\n\Z'),
     ('version_two_dashes', ['--version'], rf'^{PROGRAM} version '),
     ('usage', ['-help'], rf'(?m)^usage: {PROGRAM} \[options\]$'),
     ('usage_short', ['-h'], r'(?m)^-h or -help     \S'),
@@ -56,6 +58,18 @@ class Help(RemoteCase):
     def test_output_that_can_not_be_written(self):
         with open('/dev/full', 'wb') as full:
             self.assertEqual(subprocess.call([REMOTE, '-help'], stdout=full), 1)
+
+    def test_minimal_profile(self):
+        minimal = os.environ.get('QEMU_REMOTE_MINIMAL')
+        if not minimal or not os.path.exists(minimal):
+            self.skipTest('no program of the minimal profile')
+        listed = subprocess.run([minimal, '-device', 'help'], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(re.findall(r'(?m)^name "([^"]+)"', listed.stdout),
+                         ['lsi53c895a', 'scsi-hd'])
+        refused = subprocess.run([minimal, '-device', 'lsi53c810'], stderr=subprocess.PIPE,
+                                 text=True)
+        self.assertIn("'lsi53c810' is not a valid device model name", refused.stderr)
+        self.assertEqual(refused.returncode, 1)
 
     def test_unknown_type_is_an_error(self):
         result = self.run_remote('-device', 'nosuch,help')
