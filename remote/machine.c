@@ -18,12 +18,14 @@
 #include "util/error.h"
 #include <inttypes.h>
 
-static void on_irq(void *opaque, bool level)
+static void set_irq(void *opaque, PciDev *dev G_GNUC_UNUSED, bool level)
 {
     RemoteMachine *m = opaque;
 
     iohub_set_level(&m->iohub, level);
 }
+
+static const PciHostOps host_ops = { .set_irq = set_irq };
 
 RemoteMachine *machine_new(const char *name, Loop *loop, PciDev *dev, GError **errp)
 {
@@ -39,8 +41,9 @@ RemoteMachine *machine_new(const char *name, Loop *loop, PciDev *dev, GError **e
     m->dev = dev;
     m->mem = guest_memory_new(m->name);
     iohub_init(&m->iohub, loop);
+    m->host = (PciHost){ .ops = &host_ops, .opaque = m, .loop = loop, .mem = m->mem };
     pci_bus_plug(&m->bus, dev, -1);
-    if (!pci_dev_attach(dev, loop, m->mem, on_irq, m, errp)) {
+    if (!pci_dev_attach(dev, &m->host, errp)) {
         m->dev = NULL;
         machine_free(m);
         return NULL;

@@ -29,7 +29,7 @@ static bool size_ok(unsigned size)
 /* NULL for a senseless access. */
 static const PciBar *door(PciDev *pci, unsigned bar, uint64_t off, unsigned size, const char *what)
 {
-    const PciBar *b = bar < pci->n_bars ? &pci->ops->bars[bar] : NULL;
+    const PciBar *b = bar < pci->n_bars ? &pci->bars[bar] : NULL;
 
     if (b && size_ok(size) && off < b->size && size <= b->size - off) {
         return b;
@@ -101,7 +101,7 @@ void pci_bar_write(PciDev *pci, unsigned bar, uint64_t off, uint64_t value, unsi
 
 uint32_t pci_bar_size(const PciDev *pci, unsigned bar)
 {
-    return bar < pci->n_bars ? pci->ops->bars[bar].size : 0;
+    return bar < pci->n_bars ? pci->bars[bar].size : 0;
 }
 
 bool pci_bar_base(const PciDev *pci, unsigned bar, uint64_t *base)
@@ -113,11 +113,11 @@ bool pci_bar_base(const PciDev *pci, unsigned bar, uint64_t *base)
     if (bar >= pci->n_bars) {
         return false;
     }
-    io = pci->ops->bars[bar].kind == PCI_BAR_IO;
+    io = pci->bars[bar].kind == PCI_BAR_IO;
     if (!(pci->config[PCI_COMMAND] & (io ? PCI_COMMAND_IO : PCI_COMMAND_MEM))) {
         return false;
     }
-    mask = ~(pci->ops->bars[bar].size - 1);
+    mask = ~(pci->bars[bar].size - 1);
     value = (p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24) & mask;
     if (value == 0 || value == mask) { /* unset, or being sized with all ones */
         return false;
@@ -130,10 +130,10 @@ bool pci_bar_contains(const PciDev *pci, unsigned bar, uint64_t addr, uint64_t *
 {
     uint64_t base;
 
-    if (!pci_bar_base(pci, bar, &base) || addr < base || addr - base >= pci->ops->bars[bar].size) {
+    if (!pci_bar_base(pci, bar, &base) || addr < base || addr - base >= pci->bars[bar].size) {
         return false;
     }
     *off = addr - base;
-    *len = MIN(*len, pci->ops->bars[bar].size - *off);
+    *len = MIN(*len, pci->bars[bar].size - *off);
     return true;
 }

@@ -49,7 +49,7 @@ static uint16_t get16(const uint8_t *p)
 
 static void bar_init(PciDev *pci, unsigned i)
 {
-    const PciBar *bar = &pci->ops->bars[i];
+    const PciBar *bar = &pci->bars[i];
     unsigned at = PCI_BAR0 + 4 * i;
 
     g_assert(bar->size >= 16 && (bar->size & (bar->size - 1)) == 0);
@@ -81,7 +81,14 @@ void pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops)
     pci->wmask[PCI_LATENCY] = 0xff;
     pci->wmask[PCI_INT_LINE] = 0xff;
 
-    while (pci->n_bars < PCI_NUM_BARS && ops->bars[pci->n_bars].kind != PCI_BAR_NONE) {
+    pci_dev_set_bars(pci, ops->bars);
+}
+
+void pci_dev_set_bars(PciDev *pci, const PciBar *bars)
+{
+    pci->bars = bars;
+    pci->n_bars = 0;
+    while (pci->n_bars < PCI_NUM_BARS && bars[pci->n_bars].kind != PCI_BAR_NONE) {
         bar_init(pci, pci->n_bars++);
     }
 }
@@ -105,28 +112,27 @@ void pci_add_pm_capability(PciDev *pci, uint8_t offset)
     pci->wmask[offset + PCI_PM_CTRL] = PCI_PM_CTRL_STATE;
 }
 
-bool pci_dev_attach(PciDev *pci, Loop *loop, GuestMemory *mem, PciIrqFn *irq, void *opaque,
-                    GError **errp)
+static void set_host(PciDev *pci, const PciHost *host)
 {
-    pci->loop = loop;
-    pci->mem = mem;
-    pci->irq = irq;
-    pci->irq_opaque = opaque;
+    pci->host = host;
+    pci->loop = host ? host->loop : NULL;
+    pci->mem = host ? host->mem : NULL;
+}
+
+bool pci_dev_attach(PciDev *pci, const PciHost *host, GError **errp)
+{
+    set_host(pci, host);
     if (pci->ops->attach(pci, errp)) {
         return true;
     }
-    pci->loop = NULL;
-    pci->mem = NULL;
-    pci->irq = NULL;
+    set_host(pci, NULL);
     return false;
 }
 
 void pci_dev_detach(PciDev *pci)
 {
     pci->ops->detach(pci);
-    pci->loop = NULL;
-    pci->mem = NULL;
-    pci->irq = NULL;
+    set_host(pci, NULL);
 }
 
 /* --- interrupt --- */
@@ -138,7 +144,7 @@ static void irq_update(PciDev *pci)
     if (out != pci->irq_out) {
         pci->irq_out = out;
         trace(IRQ, "%s: INTA# %d", pci_dev_name(pci), out);
-        pci->irq(pci->irq_opaque, out);
+        pci->host->ops->set_irq(pci->host->opaque, pci, out);
     }
 }
 
@@ -173,6 +179,9 @@ uint32_t pci_cfg_read(PciDev *pci, unsigned addr, unsigned len)
 {
     uint32_t value = 0;
 
+    if (pci->ops->cfg_read) {
+        return pci->ops->cfg_read(pci, addr, len);
+    }
     for (unsigned i = 0; i < len; i++) {
         value |= (uint32_t)pci->config[addr + i] << (8 * i);
     }
@@ -191,6 +200,9 @@ void pci_cfg_write(PciDev *pci, unsigned addr, uint32_t value, unsigned len)
         pci->config[at] &= ~(byte & pci->w1cmask[at]);
     }
     irq_update(pci); /* INTX_OFF may have changed */
+    if (pci->ops->cfg_write) {
+        pci->ops->cfg_write(pci, addr, value, len);
+    }
 }
 
 /* --- DMA --- */

@@ -29,7 +29,7 @@ void iohub_fini(IoHub *hub);
  * be watched: -errno, both are closed and none is set. */
 int iohub_bind(IoHub *hub, int irqfd, int resamplefd);
 void iohub_unbind(IoHub *hub);
-void iohub_set_level(IoHub *hub, bool level); /* a PciIrqFn's body */
+void iohub_set_level(IoHub *hub, bool level); /* of INTA# */
 void iohub_mask(IoHub *hub, bool masked);
 
 #endif

@@ -5,6 +5,7 @@
  *
  * The verbs below are the only door between protocols and devices. They are called on the
  * machine's thread and check what they are given: a protocol passes on what came over the wire.
+ * That thread has called guest_memory_thread_use(m->mem).
  */
 #ifndef REMOTE_MACHINE_H
 #define REMOTE_MACHINE_H
@@ -18,6 +19,7 @@ typedef struct RemoteMachine {
     Loop *loop;
     GuestMemory *mem;
     PciBus bus;  /* remote/pci-host.c decodes on it */
+    PciHost host;
     PciDev *dev; /* the one behind this connection */
     IoHub iohub;
     LogLimit limit;

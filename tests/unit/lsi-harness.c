@@ -70,7 +70,7 @@ static const DeviceType *const types[] = { &lsi53c895a_type, &lsi53c810_type, &s
 static const BlockDriver *const drivers[] = { &block_file_driver, &hold_driver, NULL };
 static const BlockEngineType *const engines[] = { &block_engine_threads, NULL };
 
-static void on_irq(void *opaque, bool level)
+static void set_irq(void *opaque, PciDev *dev G_GNUC_UNUSED, bool level)
 {
     LsiTest *t = opaque;
 
@@ -79,6 +79,8 @@ static void on_irq(void *opaque, bool level)
     }
     t->irq = level;
 }
+
+static const PciHostOps host_ops = { .set_irq = set_irq };
 
 uint8_t lt_pattern(unsigned disk, uint64_t block)
 {
@@ -163,7 +165,8 @@ LsiTest *lt_new(const char *model, unsigned disks)
     }
     t->pci = device_find(t->tree, "lsi0")->state;
     t->s = (Lsi *)t->pci;
-    g_assert_true(pci_dev_attach(t->pci, t->loop, t->mem, on_irq, t, &err));
+    t->host = (PciHost){ .ops = &host_ops, .opaque = t, .loop = t->loop, .mem = t->mem };
+    g_assert_true(pci_dev_attach(t->pci, &t->host, &err));
     g_assert_no_error(err);
     pci_dev_reset(t->pci);
     pci_cfg_write(t->pci, PCI_BAR0, LT_BAR_IO, 4);

@@ -21,6 +21,7 @@
 typedef struct LsiTest {
     Loop *loop;
     GuestMemory *mem;
+    PciHost host;
     uint8_t *ram; /* GPA 0 */
     DeviceTree *tree;
     BlockGraph *blocks;

@@ -11,13 +11,16 @@ typedef struct Fixture {
     PciDev *pci;
     Loop *loop;
     GuestMemory *mem;
+    PciHost host;
     GString *irqs; /* "+" up, "-" down */
 } Fixture;
 
-static void on_irq(void *opaque, bool level)
+static void set_irq(void *opaque, PciDev *dev G_GNUC_UNUSED, bool level)
 {
     g_string_append_c(opaque, level ? '+' : '-');
 }
+
+static const PciHostOps host_ops = { .set_irq = set_irq };
 
 static void setup(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
@@ -27,7 +30,8 @@ static void setup(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     f->mem = guest_memory_new("test");
     f->irqs = g_string_new(NULL);
     pci_add_pm_capability(f->pci, 0x40);
-    g_assert_true(pci_dev_attach(f->pci, f->loop, f->mem, on_irq, f->irqs, NULL));
+    f->host = (PciHost){ .ops = &host_ops, .opaque = f->irqs, .loop = f->loop, .mem = f->mem };
+    g_assert_true(pci_dev_attach(f->pci, &f->host, NULL));
 }
 
 static void teardown(Fixture *f, gconstpointer data G_GNUC_UNUSED)

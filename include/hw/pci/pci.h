@@ -8,6 +8,7 @@
 
 #include "hw/core/device.h"
 #include "hw/core/guest-memory.h"
+#include "hw/core/memory-map.h"
 #include "util/log.h"
 #include "util/loop.h"
 
@@ -72,7 +73,7 @@ typedef struct PciDevOps {
     uint8_t revision;
     uint8_t int_pin;    /* 1 = INTA, 0 = none */
     const PciBar *bars; /* up to six, ended by PCI_BAR_NONE; index = BAR number */
-    /* loop, mem and irq are set: take what is below (bus, drives) to the loop. Main thread,
+    /* host, loop and mem are set: take what is below (bus, drives) to the loop. Main thread,
      * before the machine's thread starts. */
     bool (*attach)(PciDev *dev, GError **errp);
     /* The machine's thread is gone; nothing is in flight. Main thread. */
@@ -81,26 +82,45 @@ typedef struct PciDevOps {
     void (*drain)(PciDev *dev, void (*idle)(void *), void *opaque);
     /* Power-on state; after drain. Config space is reset by pci_dev_reset(). */
     void (*reset)(PciDev *dev);
+    /* Optional, for a function whose config space is elsewhere: the value that a read gets instead
+     * of config[], and a write after config[] has taken it. */
+    uint32_t (*cfg_read)(PciDev *dev, unsigned addr, unsigned len);
+    void (*cfg_write)(PciDev *dev, unsigned addr, uint32_t value, unsigned len);
 } PciDevOps;
 
-/* level changed; opaque is the host's. */
-typedef void PciIrqFn(void *opaque, bool level);
+/* Who a function is attached to: the remote machine, a board, a test. */
+typedef struct PciHostOps {
+    /* INTA# has another level now. */
+    void (*set_irq)(void *opaque, PciDev *dev, bool level);
+    /* Optional: takes INTx by descriptors instead, which stay the caller's and valid until the
+     * next call (-1, -1: no more): irqfd raises the line, the host lowers it at the guest's EOI
+     * and signals resamplefd. 0, or -errno where it can't. */
+    int (*bind_irqfd)(void *opaque, PciDev *dev, int irqfd, int resamplefd);
+} PciHostOps;
+
+typedef struct PciHost {
+    const PciHostOps *ops;
+    void *opaque; /* for ops */
+    Loop *loop;
+    GuestMemory *mem; /* DMA */
+    MemoryMap *map;   /* the board's address space, to listen to; NULL without a board */
+} PciHost;
 
 struct PciDev {
     const PciDevOps *ops;
     Device *dev;
     /* set by pci_dev_attach() */
+    const PciHost *host;
     Loop *loop;
     GuestMemory *mem;
-    PciIrqFn *irq;
-    void *irq_opaque;
     /* state */
     uint8_t config[PCI_CONFIG_SIZE];
     bool irq_level; /* the device's pin, before INTX_OFF */
-    bool irq_out;   /* what irq() was told last */
+    bool irq_out;   /* what the host was told last */
     /* constant after set-up */
     uint8_t wmask[PCI_CONFIG_SIZE];   /* writable bits */
     uint8_t w1cmask[PCI_CONFIG_SIZE]; /* write-one-to-clear bits */
+    const PciBar *bars;               /* ops->bars, or pci_dev_set_bars()'s */
     unsigned n_bars;
     LogLimit limit;
 };
@@ -109,6 +129,9 @@ struct PciDev {
 
 /* In the type's realize. Config bytes from ops; add capabilities after it. */
 void pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops);
+/* For a function that learns its BARs later than pci_dev_init(): like ops->bars, and stays the
+ * caller's. Before the guest sees the function. */
+void pci_dev_set_bars(PciDev *pci, const PciBar *bars);
 /* Adds a capability of size bytes (zeroed) at offset, a multiple of 4 from 0x40 up, to the head of
  * the list, with its id and link in the first two bytes. The device fills in the rest of config[]
  * and the wmask[] of what is writable. */
@@ -137,8 +160,8 @@ bool pci_bar_contains(const PciDev *pci, unsigned bar, uint64_t addr, uint64_t *
 
 /* ---- for hosts (machine, board, tests) ---- */
 
-bool pci_dev_attach(PciDev *pci, Loop *loop, GuestMemory *mem, PciIrqFn *irq, void *opaque,
-                    GError **errp);
+/* host must stay valid until the detach. */
+bool pci_dev_attach(PciDev *pci, const PciHost *host, GError **errp);
 void pci_dev_detach(PciDev *pci);
 /* Config space: every writable bit (command, BARs, 0x0c, 0x0d, 0x3c, power state) to 0; interrupt
  * down; ops->reset. */
