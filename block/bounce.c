@@ -147,7 +147,11 @@ static void sub_submit(BlockBounce *b, BounceStep step, BlockOp op, uint64_t fro
     b->step = step;
     b->iov = (struct iovec){ .iov_base = b->buf + (from - b->start), .iov_len = to - from };
     b->sub = (BlockReq){
-        .op = op, .offset = from, .bytes = to - from, .iov = &b->iov, .niov = 1,
+        .op = op,
+        .offset = from,
+        .bytes = to - from,
+        .iov = &b->iov,
+        .niov = 1,
     };
     block_req_begin(node, &b->sub, bounce_next);
     b->sub.how = op == BLOCK_WRITE ? b->req->how & BLOCK_FUA : 0;

@@ -46,16 +46,18 @@ static const struct CacheMode {
     const char *name, *direct, *no_flush;
     bool write_cache;
 } cache_modes[] = {
-    { "writeback", "off", "off", true },     { "none", "on", "off", true },
-    { "off", "on", "off", true },            { "writethrough", "off", "off", false },
-    { "directsync", "on", "off", false },    { "unsafe", "off", "on", true },
+    { "writeback", "off", "off", true },  { "none", "on", "off", true },
+    { "off", "on", "off", true },         { "writethrough", "off", "off", false },
+    { "directsync", "on", "off", false }, { "unsafe", "off", "on", true },
 };
 
 /* Options of QEMU's whose one value here is what happens anyway. */
 static const struct Neutral {
     const char *key, *value;
 } neutral[] = {
-    { "snapshot", "off" },  { "copy-on-read", "off" }, { "werror", "report" },
+    { "snapshot", "off" },
+    { "copy-on-read", "off" },
+    { "werror", "report" },
     { "rerror", "report" },
 };
 
@@ -89,8 +91,10 @@ static bool take_id(Drive *d, GError **errp)
     const char *id = opts_get(d->opts, "id");
 
     if (id && !block_name_valid(id)) {
-        return error_set(errp, "Invalid id '%s': it takes a letter, then letters, digits, '-', "
-                         "'.' and '_'", id);
+        return error_set(errp,
+                         "Invalid id '%s': it takes a letter, then letters, digits, '-', "
+                         "'.' and '_'",
+                         id);
     }
     if (id) {
         d->id = g_strdup(id);
@@ -121,14 +125,15 @@ static bool take_cache(Drive *d, GError **errp)
     const struct CacheMode *mode = cache_mode_find(name ? name : "writeback");
 
     if (!mode) {
-        return error_set(errp, "cache=%s: expected none, writeback, writethrough, directsync or "
-                         "unsafe", name);
+        return error_set(errp,
+                         "cache=%s: expected none, writeback, writethrough, directsync or "
+                         "unsafe",
+                         name);
     }
     set_default(d->opts, "cache.direct", mode->direct);
     set_default(d->opts, "cache.no-flush", mode->no_flush);
     d->write_cache = mode->write_cache;
-    return !write_cache ||
-           opt_parse_bool("cache.writeback", write_cache, &d->write_cache, errp);
+    return !write_cache || opt_parse_bool("cache.writeback", write_cache, &d->write_cache, errp);
 }
 
 static bool take_access(Drive *d, GError **errp)
@@ -167,14 +172,16 @@ static bool take_path(Drive *d, GError **errp)
     path = path ? path : opts_get(d->file, "filename");
     if (!path || !*path) {
         return error_set(errp, "Option 'file' is missing: a drive without a medium is not "
-                         "supported");
+                               "supported");
     }
     word = strcspn(path, ":/");
     if (g_str_has_prefix(path, "file:")) {
         path += word + 1;
     } else if (path[word] == ':') {
-        return error_set(errp, "Unknown protocol '%.*s' (a path with a colon can be given as "
-                         "./NAME)", (int)word, path);
+        return error_set(errp,
+                         "Unknown protocol '%.*s' (a path with a colon can be given as "
+                         "./NAME)",
+                         (int)word, path);
     }
     d->path = g_strdup(path);
     return true;
@@ -198,8 +205,10 @@ static bool probe_image(Drive *d, GError **errp)
         format = probe_format(head);
     }
     if (format) {
-        return error_set(errp, "'%s' looks like a %s image, which this build can't read; "
-                         "format=raw serves its bytes as they are", d->path, format);
+        return error_set(errp,
+                         "'%s' looks like a %s image, which this build can't read; "
+                         "format=raw serves its bytes as they are",
+                         d->path, format);
     }
     d->probed = true;
     return true;
@@ -291,8 +300,10 @@ static BlockNode *drive_open(Drive *d, GError **errp)
     node->write_cache = d->write_cache;
     node->probed = d->probed && !node->read_only;
     if (node->probed) {
-        log_line(NULL, "no format given for '%s', taken as raw: writes that make it look like "
-                 "another format will fail; format=raw lifts that", d->path);
+        log_line(NULL,
+                 "no format given for '%s', taken as raw: writes that make it look like "
+                 "another format will fail; format=raw lifts that",
+                 d->path);
     }
     return node;
 }

@@ -52,7 +52,7 @@ struct BlockEngine {
     struct io_uring ring;
     LoopFd ring_fd;
     LoopHook hook;
-    LoopWork reap; /* completions are there already */
+    LoopWork reap;   /* completions are there already */
     LoopTimer retry; /* the kernel took nothing and nothing will wake us */
     LogLimit limit;
     BlockReq *first, **end; /* pending */
@@ -242,8 +242,8 @@ static int ring_register(struct io_uring *ring, unsigned opcode, const void *arg
 static int ring_restrict(struct io_uring *ring)
 {
     static const uint8_t ops[] = {
-        IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITE, IORING_OP_WRITEV,
-        IORING_OP_FSYNC, IORING_OP_ASYNC_CANCEL,
+        IORING_OP_READ,   IORING_OP_READV, IORING_OP_WRITE,
+        IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_ASYNC_CANCEL,
     };
     struct io_uring_restriction r[G_N_ELEMENTS(ops) + 2] = { 0 };
     unsigned n = 0;

@@ -12,13 +12,15 @@
  * the loop's thread again. Cancelling takes it off the queue; what a worker has is left alone.
  * Reads that the page cache can serve never get here: file_io_try() completes them on the spot.
  *
- * Workers block all signals: those are for the main thread.
+ * Workers block all signals: those are for the main thread. pthread's own mutex and threads rather
+ * than GLib's, so that ThreadSanitizer sees them.
  */
 #include "block/engine.h"
 #include "block/file-io.h"
 #include "block/transfer.h"
 #include "util/error.h"
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 
 #define WORKERS_MAX 16
@@ -26,11 +28,11 @@
 struct BlockEngine {
     Loop *loop;
     FileIo io;
-    GThread *workers[WORKERS_MAX];
+    pthread_t workers[WORKERS_MAX];
     unsigned n_workers; /* loop's thread */
 
-    GMutex mutex; /* guards what follows */
-    GCond cond;
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t cond;
     BlockReq *first, **end;
     unsigned n_queued;
     unsigned n_idle;
@@ -58,54 +60,55 @@ static BlockReq *queue_pop(BlockEngine *e)
     return req;
 }
 
-static gpointer worker_run(gpointer opaque)
+static void *worker_run(void *opaque)
 {
     BlockEngine *e = opaque;
     sigset_t all;
 
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
-    g_mutex_lock(&e->mutex);
+    pthread_mutex_lock(&e->mutex);
     while (!e->stopping) {
         BlockReq *req = queue_pop(e);
 
         if (!req) {
             e->n_idle++;
-            g_cond_wait(&e->cond, &e->mutex);
+            pthread_cond_wait(&e->cond, &e->mutex);
             e->n_idle--;
             continue;
         }
-        g_mutex_unlock(&e->mutex);
+        pthread_mutex_unlock(&e->mutex);
         req->res = file_io_run(&e->io, req);
         loop_post(e->loop, &req->post);
-        g_mutex_lock(&e->mutex);
+        pthread_mutex_lock(&e->mutex);
     }
-    g_mutex_unlock(&e->mutex);
+    pthread_mutex_unlock(&e->mutex);
     return NULL;
 }
 
 static bool worker_add(BlockEngine *e, GError **errp)
 {
-    GThread *worker = g_thread_try_new("block-worker", worker_run, e, errp);
+    int err = pthread_create(&e->workers[e->n_workers], NULL, worker_run, e);
 
-    if (worker) {
-        e->workers[e->n_workers++] = worker;
+    if (err) {
+        return error_set(errp, "Could not start a thread: %s", g_strerror(err));
     }
-    return worker != NULL;
+    pthread_setname_np(e->workers[e->n_workers++], "block-worker");
+    return true;
 }
 
 static void threads_stop(BlockEngine *e)
 {
-    g_mutex_lock(&e->mutex);
+    pthread_mutex_lock(&e->mutex);
     g_assert(!e->first);
     e->stopping = true;
-    g_cond_broadcast(&e->cond);
-    g_mutex_unlock(&e->mutex);
+    pthread_cond_broadcast(&e->cond);
+    pthread_mutex_unlock(&e->mutex);
     for (unsigned i = 0; i < e->n_workers; i++) {
-        g_thread_join(e->workers[i]);
+        pthread_join(e->workers[i], NULL);
     }
-    g_mutex_clear(&e->mutex);
-    g_cond_clear(&e->cond);
+    pthread_mutex_destroy(&e->mutex);
+    pthread_cond_destroy(&e->cond);
     g_free(e);
 }
 
@@ -116,8 +119,8 @@ static BlockEngine *threads_start(Loop *loop, int fd, GError **errp)
 
     e->loop = loop;
     e->end = &e->first;
-    g_mutex_init(&e->mutex);
-    g_cond_init(&e->cond);
+    pthread_mutex_init(&e->mutex, NULL);
+    pthread_cond_init(&e->cond, NULL);
     res = file_io_init(&e->io, fd);
     if (res < 0) {
         error_set(errp, "Could not examine the file: %s", g_strerror(-res));
@@ -138,13 +141,13 @@ static void threads_submit(BlockEngine *e, BlockReq *req)
     }
     req->post = (LoopPost){ .fn = came_back, .opaque = req };
     req->next = NULL;
-    g_mutex_lock(&e->mutex);
+    pthread_mutex_lock(&e->mutex);
     *e->end = req;
     e->end = &req->next;
     e->n_queued++;
     short_of_workers = e->n_queued > e->n_idle;
-    g_cond_signal(&e->cond);
-    g_mutex_unlock(&e->mutex);
+    pthread_cond_signal(&e->cond);
+    pthread_mutex_unlock(&e->mutex);
     if (short_of_workers && e->n_workers < WORKERS_MAX) {
         worker_add(e, NULL); /* refused: those there are will do it */
     }
@@ -155,7 +158,7 @@ static void threads_cancel(BlockEngine *e, BlockReq *req)
     BlockReq **link;
     bool found;
 
-    g_mutex_lock(&e->mutex);
+    pthread_mutex_lock(&e->mutex);
     link = &e->first;
     while (*link && *link != req) {
         link = &(*link)->next;
@@ -168,7 +171,7 @@ static void threads_cancel(BlockEngine *e, BlockReq *req)
         }
         e->n_queued--;
     }
-    g_mutex_unlock(&e->mutex);
+    pthread_mutex_unlock(&e->mutex);
     if (found) {
         block_complete(req, -ECANCELED);
     }

@@ -51,12 +51,22 @@ typedef struct FileState {
 } FileState;
 
 static const OptDesc file_opts[] = {
-    { .name = "filename", .type = OPT_STRING, .offset = offsetof(FileState, filename),
+    { .name = "filename",
+      .type = OPT_STRING,
+      .offset = offsetof(FileState, filename),
       .help = "path of the image" },
-    { .name = "aio", .type = OPT_ENUM, .offset = offsetof(FileState, aio), .def = AIO_DEFAULT,
-      .names = aio_names, .help = "how requests reach the kernel" },
-    { .name = "locking", .type = OPT_ENUM, .offset = offsetof(FileState, locking),
-      .def = LOCKING_AUTO, .names = locking_names, .help = "image locks" },
+    { .name = "aio",
+      .type = OPT_ENUM,
+      .offset = offsetof(FileState, aio),
+      .def = AIO_DEFAULT,
+      .names = aio_names,
+      .help = "how requests reach the kernel" },
+    { .name = "locking",
+      .type = OPT_ENUM,
+      .offset = offsetof(FileState, locking),
+      .def = LOCKING_AUTO,
+      .names = locking_names,
+      .help = "image locks" },
     { 0 },
 };
 
@@ -141,8 +151,8 @@ static bool trial_read(int fd, void *buf, uint32_t align)
 /* 0 if nothing that we could offer suits the file. */
 static uint32_t probe_by_trial(int fd)
 {
-    uint8_t *buf = mmap(NULL, 2 * ALIGN_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                        -1, 0);
+    uint8_t *buf =
+        mmap(NULL, 2 * ALIGN_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint32_t align = 0;
 
     if (buf == MAP_FAILED) {
@@ -187,8 +197,8 @@ static bool find_align(BlockNode *node, const FileState *s, int fd, GError **err
                              s->filename);
         }
         if (node->size % align) {
-            log_line(NULL, "size of '%s' is not a multiple of %u: no O_DIRECT for it",
-                     s->filename, align);
+            log_line(NULL, "size of '%s' is not a multiple of %u: no O_DIRECT for it", s->filename,
+                     align);
             flags &= ~O_DIRECT;
         } else {
             node->align = align;
@@ -207,8 +217,7 @@ static bool choose_engine(BlockNode *node, FileState *s, GError **errp)
     s->engine_type = block_engine_find(node->graph, s->aio == AIO_DEFAULT ? NULL : name);
     if (!s->engine_type) {
         s->engine_type = block_engine_find(node->graph, NULL);
-        log_line(s->filename, "this build has no aio=%s, using aio=%s", name,
-                 s->engine_type->name);
+        log_line(s->filename, "this build has no aio=%s, using aio=%s", name, s->engine_type->name);
     }
     return true;
 }

@@ -41,20 +41,36 @@ static const char *const discard_names[] = { "ignore", "unmap", NULL };
 static const char *const detect_zeroes_names[] = { "off", NULL };
 
 static const OptDesc common_opts[] = {
-    { .name = "node-name", .type = OPT_STRING, .offset = offsetof(CommonOpts, node_name),
+    { .name = "node-name",
+      .type = OPT_STRING,
+      .offset = offsetof(CommonOpts, node_name),
       .help = "name of this node" },
-    { .name = "read-only", .type = OPT_BOOL, .offset = offsetof(CommonOpts, read_only),
+    { .name = "read-only",
+      .type = OPT_BOOL,
+      .offset = offsetof(CommonOpts, read_only),
       .help = "never write" },
-    { .name = "auto-read-only", .type = OPT_BOOL, .offset = offsetof(CommonOpts, auto_read_only),
+    { .name = "auto-read-only",
+      .type = OPT_BOOL,
+      .offset = offsetof(CommonOpts, auto_read_only),
       .help = "read only if the file can't be written" },
-    { .name = "cache.direct", .type = OPT_BOOL, .offset = offsetof(CommonOpts, direct),
+    { .name = "cache.direct",
+      .type = OPT_BOOL,
+      .offset = offsetof(CommonOpts, direct),
       .help = "bypass the page cache (O_DIRECT)" },
-    { .name = "cache.no-flush", .type = OPT_BOOL, .offset = offsetof(CommonOpts, no_flush),
+    { .name = "cache.no-flush",
+      .type = OPT_BOOL,
+      .offset = offsetof(CommonOpts, no_flush),
       .help = "ignore flushes: unsafe" },
-    { .name = "discard", .type = OPT_ENUM, .offset = offsetof(CommonOpts, discard),
-      .names = discard_names, .help = "give discarded space back" },
-    { .name = "detect-zeroes", .type = OPT_ENUM, .offset = offsetof(CommonOpts, detect_zeroes),
-      .names = detect_zeroes_names, .help = "off" },
+    { .name = "discard",
+      .type = OPT_ENUM,
+      .offset = offsetof(CommonOpts, discard),
+      .names = discard_names,
+      .help = "give discarded space back" },
+    { .name = "detect-zeroes",
+      .type = OPT_ENUM,
+      .offset = offsetof(CommonOpts, detect_zeroes),
+      .names = detect_zeroes_names,
+      .help = "off" },
     { 0 },
 };
 
@@ -170,8 +186,10 @@ static bool node_set_name(BlockNode *node, const char *name, const char *id, boo
         return error_set(errp, "Option 'node-name' is missing");
     }
     if (name && (!block_name_valid(name) || strlen(name) > NODE_NAME_MAX)) {
-        return error_set(errp, "Invalid node-name '%s': it takes a letter, then letters, digits, "
-                         "'-', '.' and '_', %d at most", name, NODE_NAME_MAX);
+        return error_set(errp,
+                         "Invalid node-name '%s': it takes a letter, then letters, digits, "
+                         "'-', '.' and '_', %d at most",
+                         name, NODE_NAME_MAX);
     }
     if ((name && !block_name_free(graph, name, errp)) ||
         (id && !block_name_free(graph, id, errp))) {
@@ -190,8 +208,7 @@ static bool node_set_name(BlockNode *node, const char *name, const char *id, boo
 
 /* --- opening --- */
 
-static bool node_set_common(BlockNode *node, Opts *opts, const char *id, bool nested,
-                            GError **errp)
+static bool node_set_common(BlockNode *node, Opts *opts, const char *id, bool nested, GError **errp)
 {
     CommonOpts common = { 0 };
     bool ok;
@@ -216,8 +233,7 @@ static bool node_open_driver(BlockNode *node, Opts *opts, GError **errp)
     g_autofree char *unused = NULL;
 
     opt_fields_default(driver->opts, node->state);
-    if (!opt_fields_set(driver->opts, node->state, opts, errp) ||
-        !driver->open(node, opts, errp)) {
+    if (!opt_fields_set(driver->opts, node->state, opts, errp) || !driver->open(node, opts, errp)) {
         return false;
     }
     unused = g_strdup_printf("Block driver '%s' has no option '%%s'", driver->name);

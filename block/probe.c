@@ -53,6 +53,5 @@ const char *probe_format(const uint8_t *head)
 
 bool probe_partial(const BlockReq *req)
 {
-    return req->bytes && req->offset < PROBE_BYTES &&
-           (req->offset > 0 || req->bytes < PROBE_BYTES);
+    return req->bytes && req->offset < PROBE_BYTES && (req->offset > 0 || req->bytes < PROBE_BYTES);
 }

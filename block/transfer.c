@@ -74,8 +74,7 @@ void iov_zero(const struct iovec *iov, unsigned niov, uint64_t pos, uint64_t len
     iov_walk(iov, niov, pos, len, piece_zero, NULL);
 }
 
-void iov_from_buf(const struct iovec *iov, unsigned niov, uint64_t pos, const void *buf,
-                  size_t len)
+void iov_from_buf(const struct iovec *iov, unsigned niov, uint64_t pos, const void *buf, size_t len)
 {
     iov_walk(iov, niov, pos, len, piece_fill, &buf);
 }

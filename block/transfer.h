@@ -16,8 +16,8 @@ void iov_to_buf(const struct iovec *iov, unsigned niov, uint64_t pos, void *buf,
 /* The part of req's iov that has not been transferred; valid until the next step. */
 const struct iovec *transfer_rest(BlockReq *req, unsigned *niov);
 
-/* What the system call on fd gave, a count or -errno: TRANSFER_MORE if the rest (from req->offset
- * + req->progress on) is to be tried again, else the request's result, 0 or -errno. Touches no data:
+/* What the system call on fd gave, a count or -errno: TRANSFER_MORE if the rest, from req->offset +
+ * req->progress on, is to be tried again, else the request's result, 0 or -errno. Touches no data:
  * any thread. */
 #define TRANSFER_MORE 1
 int transfer_step(BlockReq *req, int fd, ssize_t res);

@@ -117,8 +117,8 @@ static inline void wait_zero(Loop *loop, const unsigned *count)
     }
 }
 
-static inline int do_io_flags(BlockNode *node, BlockOp op, uint64_t offset, void *buf,
-                              size_t bytes, uint32_t flags)
+static inline int do_io_flags(BlockNode *node, BlockOp op, uint64_t offset, void *buf, size_t bytes,
+                              uint32_t flags)
 {
     unsigned pending = 1;
     Req r = { .pending = &pending };

@@ -39,8 +39,9 @@ typedef struct Disk {
 
 static BlockNode *disk_open(Disk *d, const char *path, const char *more)
 {
-    g_autofree char *text = g_strdup_printf("id=disk,file=%s,discard=unmap,aio=%s,cache.direct=%s%s",
-                                            path, d->v->aio, d->v->direct ? "on" : "off", more);
+    g_autofree char *text =
+        g_strdup_printf("id=disk,file=%s,discard=unmap,aio=%s,cache.direct=%s%s", path, d->v->aio,
+                        d->v->direct ? "on" : "off", more);
     g_autoptr(GError) err = NULL;
     BlockNode *node = open_text(d->graph, true, &err, text);
 
@@ -196,8 +197,12 @@ static void test_many_parts(Disk *d, gconstpointer data G_GNUC_UNUSED)
     for (unsigned i = 0; i < PARTS; i++) {
         iov[i] = (struct iovec){ .iov_base = src + i * 3, .iov_len = 3 };
     }
-    r.req = (BlockReq){ .op = BLOCK_WRITE, .offset = 777, .bytes = PARTS * 3, .iov = iov,
-                        .niov = PARTS, .done = req_done };
+    r.req = (BlockReq){ .op = BLOCK_WRITE,
+                        .offset = 777,
+                        .bytes = PARTS * 3,
+                        .iov = iov,
+                        .niov = PARTS,
+                        .done = req_done };
     block_submit(d->node, &r.req);
     wait_zero(d->loop, &pending);
     g_assert_cmpint(r.req.res, ==, 0);
@@ -409,8 +414,8 @@ static void test_cancel(Disk *d, gconstpointer data G_GNUC_UNUSED)
             }
             wait_zero(d->loop, &pending);
             /* a ring takes nothing before the end of the turn; a worker may be through by now */
-            check_cancelled(reqs, op == BLOCK_WRITE && turns == 0 &&
-                                      !strcmp(d->v->aio, "io_uring"));
+            check_cancelled(reqs,
+                            op == BLOCK_WRITE && turns == 0 && !strcmp(d->v->aio, "io_uring"));
         }
     }
 }
@@ -471,8 +476,9 @@ static void test_cancel_started(Disk *d, gconstpointer data G_GNUC_UNUSED)
     g_assert_nonnull(engine);
     for (unsigned i = 0; i < N; i++) {
         reqs[i] = (Req){ .pending = &pending, .iov = { &bytes[i], 1 } };
-        reqs[i].req = (BlockReq){ .op = BLOCK_READ, .offset = UINT64_MAX, .bytes = 1,
-                                  .iov = &reqs[i].iov, .niov = 1 };
+        reqs[i].req = (BlockReq){
+            .op = BLOCK_READ, .offset = UINT64_MAX, .bytes = 1, .iov = &reqs[i].iov, .niov = 1
+        };
         block_req_begin(&node, &reqs[i].req, piped_done);
         type->submit(engine, &reqs[i].req);
     }
@@ -527,8 +533,8 @@ static void chain_done(BlockReq *req)
 
     g_assert_cmpint(req->res, ==, 0);
     if (--c->left) {
-        req_submit(c->d->node, &c->r, c->left % 2 ? BLOCK_READ : BLOCK_WRITE, c->left * 512,
-                   c->buf, 512, 0);
+        req_submit(c->d->node, &c->r, c->left % 2 ? BLOCK_READ : BLOCK_WRITE, c->left * 512, c->buf,
+                   512, 0);
         req->done = chain_done;
     }
 }
@@ -705,8 +711,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(variants); i++) {
         for (unsigned j = 0; j < G_N_ELEMENTS(cases); j++) {
-            g_autofree char *name = g_strdup_printf("/block/io/%s/%s", variants[i].name,
-                                                    cases[j].name);
+            g_autofree char *name =
+                g_strdup_printf("/block/io/%s/%s", variants[i].name, cases[j].name);
 
             g_test_add(name, Disk, &variants[i], disk_setup, cases[j].fn, disk_teardown);
         }
