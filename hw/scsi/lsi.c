@@ -9,6 +9,7 @@
  * zombies. A device reset or disconnect first drains: when nothing is in flight any more, the
  * power-on state is set.
  */
+#include "hw/scsi/lsi.h"
 #include "hw/scsi/lsi-internal.h"
 
 #include <string.h>
