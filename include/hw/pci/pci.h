@@ -8,11 +8,11 @@
 
 #include "hw/core/device.h"
 #include "hw/core/guest-memory.h"
-#include "hw/core/memory-map.h"
 #include "util/log.h"
 #include "util/loop.h"
 
 typedef struct PciDev PciDev;
+typedef struct MemoryMap MemoryMap; /* hw/core/memory-map.h */
 
 #define PCI_CONFIG_SIZE 256
 #define PCI_NUM_BARS 6
