@@ -360,4 +360,40 @@ static G_GNUC_UNUSED void rw10(uint8_t cdb[10], uint8_t op, uint32_t lba, uint16
     put_be16(cdb + 7, n);
 }
 
+static G_GNUC_UNUSED void fill_random(uint8_t *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        p[i] = (uint8_t)g_test_rand_int();
+    }
+}
+
+/* ---- one scsi-hd at id 0 ---- */
+
+typedef struct DiskFx {
+    Fx fx;
+    MemDisk *mem;
+    Task t;
+    uint8_t data[1 << 16];
+} DiskFx;
+
+static G_GNUC_UNUSED void disk_setup(DiskFx *d, const char *node, const char *device)
+{
+    g_autofree char *text = g_strconcat("mem,node-name=d0,", node, NULL);
+    g_autofree char *dev = g_strconcat("scsi-hd,drive=d0,", device, NULL);
+
+    *d = (DiskFx){ .t = { .data = d->data, .size = sizeof(d->data) } };
+    fx_init(&d->fx, "hba,id=h");
+    d->mem = fx_node(&d->fx, text);
+    fx_add(&d->fx, dev);
+    fx_attach(&d->fx);
+    fx_clear_ua(&d->fx, 0, 0);
+}
+
+static G_GNUC_UNUSED void disk_teardown(DiskFx *d)
+{
+    fx_fini(&d->fx);
+}
+
+#define RUN(d, ...) task_run(&(d)->fx, &(d)->t, 0, 0, CDB(__VA_ARGS__))
+
 #endif

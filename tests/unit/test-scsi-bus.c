@@ -1,0 +1,687 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The SCSI bus and its task sets: who answers, in which order commands run, unit attention and
+ * sense data, and above all cancelling, resets and draining with I/O in flight.
+ */
+#include "scsi-fixture.h"
+
+typedef struct BusFx {
+    Fx fx;
+    MemDisk *mem;
+} BusFx;
+
+static void setup(BusFx *b)
+{
+    *b = (BusFx){ 0 };
+    fx_init(&b->fx, "hba,id=h");
+    b->mem = fx_node(&b->fx, "mem,node-name=d0,size=4M,discard=unmap,can-discard=on");
+    fx_add(&b->fx, "scsi-hd,id=disk,drive=d0,scsi-id=1");
+    fx_attach(&b->fx);
+    fx_clear_ua(&b->fx, 1, 0);
+}
+
+static void teardown(BusFx *b)
+{
+    fx_fini(&b->fx);
+}
+
+/* ---- set-up ---- */
+
+static void expect_error(Fx *fx, const char *text, const char *want)
+{
+    g_autoptr(GError) err = NULL;
+
+    g_assert_null(fx_device(fx, text, &err));
+    g_assert_nonnull(err);
+    if (!strstr(err->message, want)) {
+        g_error("%s: '%s' does not have '%s'", text, err->message, want);
+    }
+}
+
+static void test_plug_errors(void)
+{
+    Fx fx;
+
+    fx_init(&fx, "hba,id=h,max-id=8");
+    fx_node(&fx, "mem,node-name=a,size=1M");
+    fx_node(&fx, "mem,node-name=b,size=1M");
+    expect_error(&fx, "scsi-hd", "drive property not set");
+    expect_error(&fx, "scsi-hd,drive=x", "Property 'scsi-hd.drive' can't find value 'x'");
+    expect_error(&fx, "scsi-cd,drive=x", "Property 'scsi-cd.drive' can't find value 'x'");
+    expect_error(&fx, "scsi-hd,drive=a,scsi-id=8", "bad scsi device id: 8");
+    expect_error(&fx, "scsi-hd,drive=a,scsi-id=-2", "bad scsi device id: -2");
+    expect_error(&fx, "scsi-hd,drive=a,scsi-id=7", "adapter's own");
+    expect_error(&fx, "scsi-hd,drive=a,lun=8", "bad scsi device lun: 8");
+    expect_error(&fx, "scsi-hd,drive=a,channel=1", "bad scsi channel id: 1");
+    expect_error(&fx, "scsi-hd,drive=a,logical_block_size=1000", "logical_block_size");
+    expect_error(&fx, "scsi-hd,drive=a,logical_block_size=256", "logical_block_size");
+    expect_error(&fx, "scsi-hd,drive=a,logical_block_size=64K", "logical_block_size");
+    expect_error(&fx, "scsi-hd,drive=a,physical_block_size=4M", "physical_block_size");
+    expect_error(&fx, "scsi-hd,drive=a,logical_block_size=4096,physical_block_size=512",
+                 "logical_block_size > physical_block_size");
+    expect_error(&fx, "scsi-hd,drive=a,discard_granularity=1000", "discard_granularity");
+    expect_error(&fx, "scsi-hd,drive=a,rerror=foo", "rerror");
+    expect_error(&fx, "scsi-hd,drive=a,nonsense=1", "nonsense");
+    g_assert_false(block_find(fx.graph, "a")->user);
+    fx_add(&fx, "scsi-hd,id=one,drive=a,scsi-id=2");
+    expect_error(&fx, "scsi-hd,drive=b,scsi-id=2", "already used by 'one'");
+    expect_error(&fx, "scsi-hd,drive=a", "Drive 'a' is already in use");
+    expect_error(&fx, "scsi-hd,drive=a,share-rw=on", "Drive 'a' is already in use");
+    fx_add(&fx, "scsi-hd,drive=b,share-rw=on");
+    expect_error(&fx, "scsi-hd,drive=b", "Drive 'b' is already in use");
+    fx_add(&fx, "scsi-hd,drive=b,share-rw=on");
+    fx_attach(&fx);
+    fx_fini(&fx);
+}
+
+/* The first free id, not the adapter's; full at last. */
+static void test_auto_id(void)
+{
+    Fx fx;
+
+    fx_init(&fx, "hba,id=h");
+    for (unsigned i = 0; i < 15; i++) {
+        Device *dev = fx_add(&fx, "scsi-cd");
+        ScsiDev *unit = dev->state;
+
+        g_assert_cmpint(unit->id, ==, (int)(i < 7 ? i : i + 1));
+        g_assert_cmpint(unit->lun, ==, 0);
+        g_assert_true(scsi_bus_has_target(fx.bus, (unsigned)unit->id));
+    }
+    expect_error(&fx, "scsi-cd", "no free target");
+    g_assert_false(scsi_bus_has_target(fx.bus, 7));
+    g_assert_false(scsi_bus_has_target(fx.bus, 16));
+    g_assert_false(scsi_bus_has_target(fx.bus, 255));
+    fx_add(&fx, "scsi-cd,scsi-id=3,lun=7");
+    fx_attach(&fx);
+    fx_fini(&fx);
+}
+
+/* ---- who answers ---- */
+
+static void test_missing_lun(void)
+{
+    BusFx b;
+    uint8_t data[256];
+    Task t = { .data = data, .size = sizeof(data) };
+
+    setup(&b);
+    task_run(&b.fx, &t, 1, 3, CDB(0x12, 0, 0, 0, 36, 0));
+    assert_good(&t);
+    g_assert_cmphex(data[0], ==, 0x7f);
+    task_run(&b.fx, &t, 1, 3, CDB(0x03, 0, 0, 0, 18, 0));
+    assert_good(&t);
+    g_assert_cmphex(data[0], ==, 0x70);
+    g_assert_cmphex(data[2], ==, 5);
+    g_assert_cmphex(data[12], ==, 0x25);
+    task_run(&b.fx, &t, 1, 3, CDB(0, 0, 0, 0, 0, 0));
+    assert_sense(&t, 5, 0x25, 0);
+    task_run(&b.fx, &t, 1, 200, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+    assert_sense(&t, 5, 0x25, 0);
+    task_run(&b.fx, &t, 1, 3, CDB(0x12));
+    assert_sense(&t, 5, 0x25, 0);
+    task_run(&b.fx, &t, 1, 3, CDB(0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0));
+    assert_good(&t);
+    g_assert_cmpuint(get_be32(data), ==, 8);
+    teardown(&b);
+}
+
+static void test_report_luns(void)
+{
+    uint8_t data[128];
+    Task t = { .data = data, .size = sizeof(data) };
+    Fx fx;
+
+    fx_init(&fx, "hba,id=h");
+    fx_add(&fx, "scsi-cd,scsi-id=2,lun=0");
+    fx_add(&fx, "scsi-cd,scsi-id=2,lun=5");
+    fx_add(&fx, "scsi-cd,scsi-id=3,lun=1");
+    fx_attach(&fx);
+    task_run(&fx, &t, 2, 0, CDB(0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0));
+    assert_good(&t);
+    g_assert_cmpuint(get_be32(data), ==, 16);
+    g_assert_cmpuint(data[9], ==, 0);
+    g_assert_cmpuint(data[17], ==, 5);
+    task_run(&fx, &t, 2, 0, CDB(0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0)); /* SeaBIOS */
+    g_assert_cmpuint(t.req.total, ==, 16);
+    g_assert_cmpuint(get_be32(data), ==, 16);
+    task_run(&fx, &t, 2, 0, CDB(0xa0, 0, 1, 0, 0, 0, 0, 0, 0, 64, 0, 0));
+    g_assert_cmpuint(get_be32(data), ==, 0);
+    task_run(&fx, &t, 2, 0, CDB(0xa0, 0, 3, 0, 0, 0, 0, 0, 0, 64, 0, 0));
+    assert_sense(&t, 5, 0x24, 0);
+    fx_fini(&fx);
+}
+
+/* ---- unit attention and sense data ---- */
+
+static void read_sense(BusFx *b, uint8_t key, uint8_t asc, uint8_t ascq)
+{
+    uint8_t data[18];
+    Task t = { .data = data, .size = sizeof(data) };
+
+    task_run(&b->fx, &t, 1, 0, CDB(0x03, 0, 0, 0, 18, 0));
+    assert_good(&t);
+    g_assert_cmpuint(t.req.total, ==, 18);
+    g_assert_cmphex(data[0], ==, 0x70);
+    g_assert_cmphex(data[2], ==, key);
+    g_assert_cmphex(data[7], ==, 10);
+    g_assert_cmphex(data[12], ==, asc);
+    g_assert_cmphex(data[13], ==, ascq);
+}
+
+static void test_unit_attention(void)
+{
+    BusFx b;
+    Task t = { 0 };
+    ScsiDev *unit;
+
+    setup(&b);
+    unit = device_find(b.fx.tree, "disk")->state;
+    scsi_unit_attention(unit, 0x2a, 9);
+    scsi_unit_attention(unit, 0x3f, 0x0e);
+    scsi_unit_attention(unit, 0x2a, 9); /* once is enough */
+    task_run(&b.fx, &t, 1, 0, CDB(0x12, 0, 0, 0, 36, 0));
+    assert_good(&t);
+    task_run(&b.fx, &t, 1, 0, CDB(0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0));
+    assert_good(&t);
+    task_run(&b.fx, &t, 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+    assert_sense(&t, 6, 0x2a, 9);
+    task_run(&b.fx, &t, 1, 0, CDB(0xff, 0, 0, 0, 0, 0)); /* before "unknown opcode" */
+    assert_sense(&t, 6, 0x3f, 0x0e);
+    task_run(&b.fx, &t, 1, 0, CDB(0, 0, 0, 0, 0, 0));
+    assert_good(&t);
+
+    scsi_unit_attention(unit, 0x2a, 9);
+    read_sense(&b, 6, 0x2a, 9); /* REQUEST SENSE reports it, and that was it */
+    read_sense(&b, 0, 0, 0);
+
+    for (uint8_t i = 0; i < 10; i++) { /* more than there is room for */
+        scsi_unit_attention(unit, 0x2a, i);
+    }
+    task_run(&b.fx, &t, 1, 0, CDB(0, 0, 0, 0, 0, 0));
+    assert_sense(&t, 6, 0x2a, 0);
+    scsi_reset_bus(b.fx.bus, 2); /* implies all the others */
+    task_run(&b.fx, &t, 1, 0, CDB(0, 0, 0, 0, 0, 0));
+    assert_sense(&t, 6, 0x29, 2);
+    task_run(&b.fx, &t, 1, 0, CDB(0, 0, 0, 0, 0, 0));
+    assert_good(&t);
+    scsi_reset_target(b.fx.bus, 1, 3);
+    task_run(&b.fx, &t, 1, 0, CDB(0, 0, 0, 0, 0, 0));
+    assert_sense(&t, 6, 0x29, 3);
+    scsi_bus_power_on(b.fx.bus);
+    task_run(&b.fx, &t, 1, 0, CDB(0, 0, 0, 0, 0, 0));
+    assert_sense(&t, 6, 0x29, 0);
+    teardown(&b);
+}
+
+static void test_sense_latch(void)
+{
+    BusFx b;
+    Task t = { 0 }, slow = { .req.attr = SCSI_SIMPLE };
+
+    setup(&b);
+    task_run(&b.fx, &t, 1, 0, CDB(0xff, 0, 0, 0, 0, 0));
+    assert_sense(&t, 5, 0x20, 0);
+    task_run(&b.fx, &t, 1, 2, CDB(0, 0, 0, 0, 0, 0)); /* another LUN's failure is its own */
+    read_sense(&b, 5, 0x20, 0);
+    read_sense(&b, 0, 0, 0);
+
+    task_run(&b.fx, &t, 1, 0, CDB(0xff, 0, 0, 0, 0, 0));
+    task_run(&b.fx, &t, 1, 0, CDB(0, 0, 0, 0, 0, 0)); /* a new command clears it */
+    read_sense(&b, 0, 0, 0);
+
+    /* one that was there before and ends well does not */
+    b.mem->hold = true;
+    task_submit(&b.fx, &slow, 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+    fx_settle(&b.fx);
+    task_run(&b.fx, &t, 1, 0, CDB(0xff, 0, 0, 0, 0, 0));
+    mem_release(b.mem);
+    fx_settle(&b.fx);
+    g_assert_cmpuint(slow.n_done, ==, 1);
+    read_sense(&b, 5, 0x20, 0);
+    teardown(&b);
+}
+
+/* ---- order ---- */
+
+/* Two tasks with every pair of attributes; the first one's I/O is held back. Has the second one
+ * started? */
+static void test_order_matrix(void)
+{
+    static const bool starts[4][4] = {
+        /* second: UNTAGGED, SIMPLE, HEAD, ORDERED */
+        [SCSI_UNTAGGED] = { true, true, true, false },
+        [SCSI_SIMPLE] = { true, true, true, false },
+        [SCSI_HEAD] = { false, false, true, false },
+        [SCSI_ORDERED] = { false, false, true, false },
+    };
+    BusFx b;
+
+    setup(&b);
+    for (unsigned i = 0; i < 4; i++) {
+        for (unsigned j = 0; j < 4; j++) {
+            Task t[2] = { { .req.attr = (ScsiAttr)i }, { .req.attr = (ScsiAttr)j } };
+
+            b.mem->hold = true;
+            task_submit(&b.fx, &t[0], 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+            task_submit(&b.fx, &t[1], 1, 0, CDB(0x28, 0, 0, 0, 0, 1, 0, 0, 1, 0));
+            fx_settle(&b.fx);
+            g_assert_cmpuint(b.mem->held->len, ==, starts[i][j] ? 2 : 1);
+            b.mem->hold = false;
+            mem_release(b.mem);
+            fx_settle(&b.fx);
+            g_assert_cmpuint(t[0].n_done + t[1].n_done, ==, 2);
+        }
+    }
+    teardown(&b);
+}
+
+/* S S O S H O S: everything in its place. */
+static void test_order_mixed(void)
+{
+    static const ScsiAttr attrs[] = { SCSI_SIMPLE, SCSI_SIMPLE,  SCSI_ORDERED, SCSI_SIMPLE,
+                                      SCSI_HEAD,   SCSI_ORDERED, SCSI_SIMPLE };
+    Task t[G_N_ELEMENTS(attrs)] = { 0 };
+    BusFx b;
+
+    setup(&b);
+    b.fx.order = 0;
+    b.mem->hold = true;
+    for (unsigned i = 0; i < G_N_ELEMENTS(t); i++) {
+        t[i].req.attr = attrs[i];
+        task_submit(&b.fx, &t[i], 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+    }
+    fx_settle(&b.fx);
+    g_assert_cmpuint(b.mem->held->len, ==, 3); /* S S H */
+    mem_release_one(b.mem, 1);
+    mem_release_one(b.mem, 0);
+    fx_settle(&b.fx);
+    g_assert_cmpuint(b.mem->held->len, ==, 1); /* H is in front of the first O */
+    mem_release_one(b.mem, 0);
+    fx_settle(&b.fx);
+    g_assert_cmpuint(b.mem->held->len, ==, 1); /* O */
+    b.mem->hold = false;
+    mem_release(b.mem);
+    fx_settle(&b.fx);
+    g_assert_cmpuint(t[1].order, ==, 1);
+    g_assert_cmpuint(t[0].order, ==, 2);
+    g_assert_cmpuint(t[4].order, ==, 3);
+    g_assert_cmpuint(t[2].order, ==, 4);
+    g_assert_cmpuint(t[3].order, ==, 5);
+    g_assert_cmpuint(t[5].order, ==, 6);
+    g_assert_cmpuint(t[6].order, ==, 7);
+    teardown(&b);
+}
+
+static void test_task_set_full(void)
+{
+    g_autofree Task *t = g_new0(Task, SCSI_MAX_TASKS + 1);
+    BusFx b;
+
+    setup(&b);
+    b.mem->hold = true;
+    for (unsigned i = 0; i <= SCSI_MAX_TASKS; i++) {
+        t[i].req.attr = i & 1 ? SCSI_SIMPLE : SCSI_ORDERED;
+        task_submit(&b.fx, &t[i], 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+    }
+    fx_settle(&b.fx);
+    g_assert_cmpuint(t[SCSI_MAX_TASKS].n_done, ==, 1);
+    g_assert_cmphex(t[SCSI_MAX_TASKS].req.status, ==, SCSI_TASK_SET_FULL);
+    b.mem->hold = false;
+    mem_release(b.mem);
+    fx_settle(&b.fx);
+    for (unsigned i = 0; i < SCSI_MAX_TASKS; i++) {
+        g_assert_cmpuint(t[i].n_done, ==, 1);
+        assert_good(&t[i]);
+    }
+    teardown(&b);
+}
+
+/* ---- cancelling ---- */
+
+/* A command, and how far it gets before it is cancelled. */
+typedef struct Point {
+    const char *name;
+    uint8_t cdb[16];
+    uint8_t cdb_len;
+    bool hold;      /* the medium holds its requests back */
+    bool no_settle; /* cancelled in the turn it was submitted in */
+    unsigned one;   /* this many requests are let through, then it is cancelled */
+    size_t limit;   /* bytes that the adapter moves */
+    ScsiAttr attr;
+} Point;
+
+static const Point points[] = {
+    { "submitted", { 0x28, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .no_settle = true },
+    { "read in flight", { 0x28, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true },
+    { "read window untouched, ahead in flight", { 0x28, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10,
+      .hold = true, .one = 1, .limit = 1 },
+    { "read window half used, ahead done", { 0x28, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .limit = 1000 },
+    { "read second chunk", { 0x28, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .limit = (256 << 10) + 3 },
+    { "write not filled", { 0x2a, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .no_settle = true },
+    { "write half filled", { 0x2a, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .limit = 1000 },
+    { "write in flight, second filled", { 0x2a, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true,
+      .limit = (256 << 10) + 3 },
+    { "two writes in flight", { 0x2a, 0, 0, 0, 0, 0, 0, 0x04, 0 }, 10, .hold = true },
+    { "flush in flight", { 0x35 }, 10, .hold = true },
+    { "verify in flight", { 0x2f, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true },
+    { "verify second read", { 0x2f, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true, .one = 1 },
+    { "answer half taken", { 0x12, 0, 0, 0, 36 }, 6, .limit = 5 },
+    { "parameters half given", { 0x42, 0, 0, 0, 0, 0, 0, 0, 40 }, 10, .limit = 9 },
+    { "unmap in flight", { 0x42, 0, 0, 0, 0, 0, 0, 0, 40 }, 10, .hold = true },
+    { "unmap second range", { 0x42, 0, 0, 0, 0, 0, 0, 0, 40 }, 10, .hold = true, .one = 1 },
+    { "write same zeros in flight", { 0x93, 1, [13] = 9 }, 16, .hold = true },
+    { "write same pattern in flight", { 0x93, 0, [12] = 8 }, 16, .hold = true },
+    { "finished, done on its way", { 0 }, 6, .no_settle = true },
+    { "failed, done on its way", { 0xff }, 6, .no_settle = true },
+    { "ordered, in flight", { 0x28, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true,
+      .attr = SCSI_ORDERED },
+};
+
+typedef enum How { CANCEL, CANCEL_TWICE, ABORT_LUN, RESET_TARGET, RESET_BUS, POWER_ON, N_HOW } How;
+
+static void do_cancel(BusFx *b, Task *t, How how)
+{
+    switch (how) {
+    case CANCEL_TWICE:
+        scsi_cancel(&t->req);
+        scsi_cancel(&t->req);
+        break;
+    case ABORT_LUN:
+        scsi_abort_lun(b->fx.bus, 1, 0);
+        break;
+    case RESET_TARGET:
+        scsi_reset_target(b->fx.bus, 1, 3);
+        break;
+    case RESET_BUS:
+        scsi_reset_bus(b->fx.bus, 2);
+        scsi_reset_bus(b->fx.bus, 2);
+        break;
+    case POWER_ON:
+        scsi_bus_power_on(b->fx.bus);
+        break;
+    default:
+        scsi_cancel(&t->req);
+    }
+}
+
+static void put_unmap_list(uint8_t *p)
+{
+    memset(p, 0, 64);
+    put_be16(p, 6 + 32);
+    put_be16(p + 2, 32);
+    put_be32(p + 16, 8);
+    put_be32(p + 12, 8);
+    put_be32(p + 32, 8);
+}
+
+static void cancel_at(const Point *p, How how)
+{
+    g_autofree uint8_t *data = g_malloc(2 << 20);
+    Task t = { .data = data, .size = 2 << 20, .limit = p->limit, .req.attr = p->attr };
+    Task waiting = { .req.attr = SCSI_ORDERED }, after = { .req.attr = SCSI_SIMPLE };
+    uint8_t cdb[16];
+    BusFx b;
+    size_t len;
+
+    memset(data, 0x77, 2 << 20);
+    if (p->cdb[0] == 0x42) {
+        put_unmap_list(data);
+    }
+    memcpy(cdb, p->cdb, sizeof(cdb));
+    setup(&b);
+    b.mem->hold = p->hold;
+    task_submit(&b.fx, &t, 1, 0, cdb, p->cdb_len);
+    task_submit(&b.fx, &waiting, 1, 0, CDB(0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+    for (unsigned i = 0; !p->no_settle && i <= p->one; i++) {
+        fx_settle(&b.fx);
+        if (i < p->one) {
+            mem_release_one(b.mem, 0);
+        }
+    }
+    g_assert_cmpuint(t.n_done, ==, 0);
+    do_cancel(&b, &t, how);
+    g_assert_cmpuint(t.n_done, ==, 0);
+    g_assert_null(scsi_req_window(&t.req, &len));
+    g_assert_cmpuint(len, ==, 0);
+    fx_settle(&b.fx);
+    if (b.mem->held->len) { /* done() waits for the I/O, and so does everything that comes later */
+        g_assert_cmpuint(t.n_done, ==, 0);
+        task_submit(&b.fx, &after, 1, 0, CDB(0x00, 0, 0, 0, 0, 0));
+        fx_settle(&b.fx);
+        g_assert_cmpuint(after.n_done, ==, 0);
+    }
+    b.mem->hold = false;
+    mem_release(b.mem);
+    fx_settle(&b.fx);
+    g_assert_cmpuint(t.n_done, ==, 1);
+    g_assert_true(t.req.cancelled);
+    g_assert_cmpuint(waiting.n_done, ==, 1);
+    g_assert_cmpint(waiting.req.cancelled, ==, how >= ABORT_LUN);
+    g_assert_cmpuint(((ScsiDev *)device_find(b.fx.tree, "disk")->state)->n_tasks, ==, 0);
+    if (!after.n_done) {
+        task_run(&b.fx, &after, 1, 0, CDB(0x00, 0, 0, 0, 0, 0));
+    }
+    if (how >= RESET_TARGET) {
+        assert_sense(&after, 6, 0x29, how == RESET_TARGET ? 3 : how == RESET_BUS ? 2 : 0);
+    } else {
+        assert_good(&after);
+    }
+    teardown(&b);
+}
+
+static void test_cancel_matrix(void)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(points); i++) {
+        for (How how = 0; how < N_HOW; how++) {
+            g_test_message("%s, %d", points[i].name, how);
+            cancel_at(&points[i], how);
+        }
+    }
+}
+
+/* What was cancelled leaves no sense data behind. */
+static void test_cancel_no_sense(void)
+{
+    BusFx b;
+    Task t = { 0 };
+
+    setup(&b);
+    task_submit(&b.fx, &t, 1, 0, CDB(0xff, 0, 0, 0, 0, 0));
+    scsi_cancel(&t.req);
+    fx_settle(&b.fx);
+    g_assert_true(t.req.cancelled);
+    read_sense(&b, 0, 0, 0);
+    teardown(&b);
+}
+
+/* The retry of a write is not overtaken by the first try. */
+static void test_retry_order(void)
+{
+    BusFx b;
+    uint8_t old[512], new[512];
+    Task t1 = { .data = old, .size = 512 }, t2 = { .data = new, .size = 512 };
+
+    memset(old, 0x11, 512);
+    memset(new, 0x22, 512);
+    setup(&b);
+    b.mem->hold = true;
+    task_submit(&b.fx, &t1, 1, 0, CDB(0x2a, 0, 0, 0, 0, 5, 0, 0, 1, 0));
+    fx_settle(&b.fx);
+    scsi_cancel(&t1.req);
+    task_submit(&b.fx, &t2, 1, 0, CDB(0x2a, 0, 0, 0, 0, 5, 0, 0, 1, 0));
+    fx_settle(&b.fx);
+    g_assert_cmpuint(b.mem->held->len, ==, 1);
+    b.mem->hold = false;
+    mem_release(b.mem);
+    fx_settle(&b.fx);
+    assert_good(&t2);
+    g_assert_cmphex(b.mem->data[5 * 512], ==, 0x22);
+    teardown(&b);
+}
+
+/* The stand-in for missing LUNs has tasks, too. */
+static void test_cancel_absent(void)
+{
+    BusFx b;
+    Task t[3] = { 0 };
+
+    setup(&b);
+    task_submit(&b.fx, &t[0], 1, 3, CDB(0x12, 0, 0, 0, 36, 0));
+    task_submit(&b.fx, &t[1], 1, 4, CDB(0x12, 0, 0, 0, 36, 0));
+    task_submit(&b.fx, &t[2], 2, 3, CDB(0x12, 0, 0, 0, 36, 0));
+    scsi_abort_lun(b.fx.bus, 1, 3);
+    fx_settle(&b.fx);
+    g_assert_true(t[0].req.cancelled);
+    g_assert_false(t[1].req.cancelled);
+    g_assert_false(t[2].req.cancelled);
+    for (unsigned i = 0; i < 3; i++) {
+        task_submit(&b.fx, &t[i], 1 + (i == 2), 3 + (i == 1), CDB(0x12, 0, 0, 0, 36, 0));
+    }
+    scsi_reset_target(b.fx.bus, 1, 3);
+    fx_settle(&b.fx);
+    g_assert_true(t[0].req.cancelled && t[1].req.cancelled && !t[2].req.cancelled);
+    task_submit(&b.fx, &t[0], 200, 200, CDB(0x12, 0, 0, 0, 36, 0));
+    scsi_reset_bus(b.fx.bus, 2);
+    fx_settle(&b.fx);
+    g_assert_true(t[0].req.cancelled);
+    teardown(&b);
+}
+
+/* ---- drain ---- */
+
+static void count_idle(void *opaque)
+{
+    (*(unsigned *)opaque)++;
+}
+
+typedef struct DrainState {
+    BusFx *b;
+    Task *late;
+    unsigned idle;
+} DrainState;
+
+/* At idle everything is flushed, nothing was read ahead, and what came late has not begun. */
+static void check_idle(void *opaque)
+{
+    DrainState *d = opaque;
+
+    d->idle++;
+    g_assert_cmpuint(d->b->mem->count[BLOCK_FLUSH], ==, 1);
+    g_assert_cmpuint(d->b->mem->count[BLOCK_READ], ==, 1);
+    g_assert_false(d->late->req.started);
+}
+
+static void test_drain(void)
+{
+    BusFx b;
+    unsigned idle = 0;
+    Task w = { .req.attr = SCSI_SIMPLE }, r = { .req.attr = SCSI_SIMPLE, .limit = 1 };
+    Task o = { .req.attr = SCSI_SIMPLE };
+    DrainState state = { &b, &o, 0 };
+
+    setup(&b);
+    scsi_bus_drain(b.fx.bus, count_idle, &idle);
+    g_assert_cmpuint(idle, ==, 0);
+    fx_settle(&b.fx);
+    g_assert_cmpuint(idle, ==, 1);
+
+    b.mem->hold = true;
+    task_submit(&b.fx, &w, 1, 0, CDB(0x2a, 0, 0, 0, 0, 0, 0, 0x08, 0, 0));
+    task_submit(&b.fx, &r, 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0x08, 0, 0));
+    fx_settle(&b.fx);
+    g_assert_cmpuint(b.mem->held->len, ==, 3);
+    scsi_bus_drain(b.fx.bus, check_idle, &state);
+    task_submit(&b.fx, &o, 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+    for (unsigned i = 0; i < 2; i++) {
+        fx_settle(&b.fx);
+        g_assert_cmpuint(state.idle, ==, 0);
+        mem_release_one(b.mem, 0);
+    }
+    fx_settle(&b.fx);
+    g_assert_cmpuint(state.idle, ==, 0);
+    b.mem->hold = false;
+    mem_release(b.mem);
+    fx_settle(&b.fx);
+    g_assert_cmpuint(state.idle, ==, 1);
+    g_assert_cmpuint(w.n_done, ==, 1);
+    g_assert_cmpuint(o.n_done, ==, 1);
+
+    r.limit = 0; /* goes on where it was */
+    while (task_move(&r)) {
+    }
+    fx_settle(&b.fx);
+    g_assert_cmpuint(r.n_done, ==, 1);
+    assert_good(&r);
+    teardown(&b);
+}
+
+/* done() of all that was cancelled comes before idle. */
+static void test_drain_after_reset(void)
+{
+    BusFx b;
+    unsigned idle = 0;
+    Task t[4] = { 0 };
+
+    setup(&b);
+    b.mem->hold = true;
+    task_submit(&b.fx, &t[0], 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0x08, 0, 0));
+    task_submit(&b.fx, &t[1], 1, 0, CDB(0x2a, 0, 0, 0, 0, 0, 0, 0x08, 0, 0));
+    task_submit(&b.fx, &t[2], 1, 5, CDB(0x12, 0, 0, 0, 36, 0));
+    t[3].req.attr = SCSI_ORDERED;
+    task_submit(&b.fx, &t[3], 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0x08, 0, 0));
+    while (loop_turn(b.fx.loop, 0)) {
+    }
+    scsi_reset_bus(b.fx.bus, 2);
+    scsi_bus_drain(b.fx.bus, count_idle, &idle);
+    b.mem->hold = false;
+    while (!idle) {
+        mem_release(b.mem);
+        g_assert_true(loop_turn(b.fx.loop, 0));
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        g_assert_cmpuint(t[i].n_done, ==, 1);
+    }
+    teardown(&b);
+}
+
+/* Units without a medium, and two on one node. */
+static void test_drain_many(void)
+{
+    unsigned idle = 0;
+    Fx fx;
+
+    fx_init(&fx, "hba,id=h");
+    fx_node(&fx, "mem,node-name=a,size=1M");
+    fx_add(&fx, "scsi-cd");
+    fx_add(&fx, "scsi-hd,drive=a,share-rw=on");
+    fx_add(&fx, "scsi-hd,drive=a,share-rw=on");
+    fx_add(&fx, "scsi-cd");
+    fx_attach(&fx);
+    scsi_bus_drain(fx.bus, count_idle, &idle);
+    fx_settle(&fx);
+    g_assert_cmpuint(idle, ==, 1);
+    fx_fini(&fx);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/scsi-bus/plug-errors", test_plug_errors);
+    g_test_add_func("/scsi-bus/auto-id", test_auto_id);
+    g_test_add_func("/scsi-bus/missing-lun", test_missing_lun);
+    g_test_add_func("/scsi-bus/report-luns", test_report_luns);
+    g_test_add_func("/scsi-bus/unit-attention", test_unit_attention);
+    g_test_add_func("/scsi-bus/sense-latch", test_sense_latch);
+    g_test_add_func("/scsi-bus/order-matrix", test_order_matrix);
+    g_test_add_func("/scsi-bus/order-mixed", test_order_mixed);
+    g_test_add_func("/scsi-bus/task-set-full", test_task_set_full);
+    g_test_add_func("/scsi-bus/cancel-matrix", test_cancel_matrix);
+    g_test_add_func("/scsi-bus/cancel-no-sense", test_cancel_no_sense);
+    g_test_add_func("/scsi-bus/retry-order", test_retry_order);
+    g_test_add_func("/scsi-bus/cancel-absent", test_cancel_absent);
+    g_test_add_func("/scsi-bus/drain", test_drain);
+    g_test_add_func("/scsi-bus/drain-after-reset", test_drain_after_reset);
+    g_test_add_func("/scsi-bus/drain-many", test_drain_many);
+    return g_test_run();
+}
