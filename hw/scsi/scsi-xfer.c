@@ -216,9 +216,7 @@ void xfer_more(ScsiDev *dev G_GNUC_UNUSED, ScsiReq *req)
 {
     Xfer *xfer = req->priv;
 
-    if (!xfer->ended) { /* failed meanwhile, and waits for its other part */
-        xfer->kind->moved(xfer, xfer_find(xfer, XFER_SHOWN));
-    }
+    xfer->kind->moved(xfer, xfer_find(xfer, XFER_SHOWN));
 }
 
 void xfer_cancel(ScsiDev *dev G_GNUC_UNUSED, ScsiReq *req)

@@ -314,8 +314,8 @@ static void test_write_fails_early(void)
     disk_teardown(&d);
 }
 
-/* A write failed while another one is in flight, and the adapter goes on moving data. */
-static void test_write_fails_while_filling(void)
+/* The status waits for a second write that is in flight when the first one fails. */
+static void test_write_fails_beside_another(void)
 {
     DiskFx d;
     uint8_t cdb[16];
@@ -477,7 +477,7 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi-io/verify", test_verify);
     g_test_add_func("/scsi-io/failing-medium", test_failing_medium);
     g_test_add_func("/scsi-io/write-fails-early", test_write_fails_early);
-    g_test_add_func("/scsi-io/write-fails-while-filling", test_write_fails_while_filling);
+    g_test_add_func("/scsi-io/write-fails-beside-another", test_write_fails_beside_another);
     g_test_add_func("/scsi-io/read-only", test_read_only);
     g_test_add_func("/scsi-io/empty-image", test_empty_image);
     g_test_add_func("/scsi-io/unmap", test_unmap);
