@@ -8,6 +8,7 @@
 #define TESTS_UNIT_SCSI_FIXTURE_H
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "block/block.h"
 #include "block/engine.h"
@@ -36,7 +37,9 @@ static bool mem_open(BlockNode *node, Opts *opts G_GNUC_UNUSED, GError **errp G_
 {
     MemDisk *mem = node->state;
 
-    mem->data = g_malloc0(mem->size + 1);
+    mem->data = mmap(NULL, mem->size + 1, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    g_assert(mem->data != MAP_FAILED);
     mem->held = g_ptr_array_new();
     mem->fail_at = UINT64_MAX;
     node->size = mem->size;
@@ -50,7 +53,7 @@ static void mem_close(BlockNode *node)
 {
     MemDisk *mem = node->state;
 
-    g_clear_pointer(&mem->data, g_free);
+    munmap(mem->data, mem->size + 1);
     g_clear_pointer(&mem->held, g_ptr_array_unref);
 }
 
