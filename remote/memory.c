@@ -2,10 +2,7 @@
 /*
  * The remote machine's memory manager: the verbs that change its guest memory. A change takes
  * effect at once for new accesses and waits for nothing; what is in flight keeps the mapping it
- * has pinned (hw/core/guest-memory.c).
- *
- * The thread-local pointer for the SIGBUS handler is set here, too: the table is empty until one
- * of these verbs has filled it, and they run on the thread that will touch it.
+ * has pinned (hw/core/guest-memory.c). On the machine's thread.
  */
 #include "remote/machine.h"
 
@@ -21,20 +18,16 @@ static bool report(RemoteMachine *m, bool ok, GError *err)
 bool machine_mem_replace(RemoteMachine *m, const GuestMap *maps, unsigned n)
 {
     GError *err = NULL;
-    bool ok;
+    bool ok = guest_memory_replace(m->mem, maps, n, &err);
 
-    guest_memory_thread_use(m->mem);
-    ok = guest_memory_replace(m->mem, maps, n, &err);
     return report(m, ok, err);
 }
 
 bool machine_mem_map(RemoteMachine *m, const GuestMap *map)
 {
     GError *err = NULL;
-    bool ok;
+    bool ok = guest_memory_map(m->mem, map, &err);
 
-    guest_memory_thread_use(m->mem);
-    ok = guest_memory_map(m->mem, map, &err);
     return report(m, ok, err);
 }
 
