@@ -315,7 +315,7 @@ class Cpio:
 
 
 def make_initramfs(parts, path):
-    """Writes the initramfs: busybox, the modules and an init that mounts /dev/sda and goes there."""
+    """Writes the initramfs: busybox, modules, and an init that mounts root= and goes there."""
     cpio = Cpio()
     for folder in ("bin", "dev", "proc", "root", "modules"):
         cpio.folder(folder)
@@ -383,9 +383,6 @@ def check_image(image):
         wrong.append(f"{image}: {found}")
     return wrong
 
-
-# --- Booting it ----------------------------------------------------------------------------------
-
 VM_ARGS = ["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"]
 MEMORY = "192M"
 
@@ -447,7 +444,7 @@ class Guest:
         return Boot(status, launch.vm.accel, console, said, time.monotonic() - begun)
 
     def boot_any(self, launcher, options, seconds=150, say=None):
-        """Boots with KVM where it passes the probe, and where it then fails a second time by TCG."""
+        """Boots with KVM where the probe passes, and a second time with TCG if that fails."""
         boot = self.boot(launcher, options, seconds, say)
         if boot.accel == "kvm" and USERSPACE_MARK not in boot.console:
             if say:

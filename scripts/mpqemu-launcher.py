@@ -62,9 +62,6 @@ class LaunchError(Exception):
     """Start-up can't go on; the text is one sentence for the operator."""
 
 
-# --- What is to run ------------------------------------------------------------------------------
-
-
 @dataclass
 class Function:
     """One PCI function: a device in the remote, a proxy in the VM, a socket between them."""
@@ -148,9 +145,6 @@ class Launch:
                 self.vm.argv(self.functions(), fds)]
 
 
-# --- KVM or not ----------------------------------------------------------------------------------
-
-
 @functools.lru_cache(maxsize=None)
 def probe_kvm(binary):
     """Why KVM can't run Linux here, or None if it can: found out by running a tiny guest.
@@ -205,9 +199,6 @@ def pick_accel(wanted, binary):
         raise LaunchError(f"--accel kvm: KVM can't run Linux here: {reason}")
     return "tcg", (f"TCG, since KVM can't run Linux here ({reason}); "
                    f"the guest polls for interrupts ({POLLING_ARGS})")
-
-
-# --- Running it ----------------------------------------------------------------------------------
 
 
 class Child:
@@ -329,7 +320,7 @@ class Session:
         return self.report()
 
     def stop(self):
-        """Ends what still runs, the VM first, within three times GRACE; returns when all is gone."""
+        """Ends what still runs, the VM first; returns when all is gone, or after 5 * GRACE."""
         if self.vm:
             self.vm.ask(signal.SIGTERM)
             _end([self.vm])
@@ -369,9 +360,6 @@ def _end(children):
         for child in children:
             child.ask(signal.SIGKILL)
         _await(children, GRACE)
-
-
-# --- The command line ----------------------------------------------------------------------------
 
 
 def default_remote():

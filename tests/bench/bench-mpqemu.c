@@ -88,8 +88,6 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* --- Messages ---------------------------------------------------------------------------------- */
-
 static void send_message(int sock, MpqCmd cmd, const void *payload, size_t size, const int *fds,
                          size_t n_fds)
 {
@@ -177,8 +175,6 @@ static void reg_write(const Remote *r, uint32_t reg, uint32_t size, uint64_t val
     reply(r->sock);
 }
 
-/* --- The remote process ------------------------------------------------------------------------ */
-
 /* A copy of the argument list with the descriptor's number in the place of each FD. */
 static char **with_fd(char **argv, int fd)
 {
@@ -264,8 +260,6 @@ static void set_up(Remote *r)
     reg_write(r, REG_SIEN1, 1, 0x04);
 }
 
-/* --- Disk commands ----------------------------------------------------------------------------- */
-
 static void put_script(const Remote *r, uint32_t cdb_len, uint32_t data_len)
 {
     const uint32_t script[] = {
@@ -345,8 +339,6 @@ static void read_block(const Remote *r, uint32_t block)
         die("READ: status %02x", r->ram[STATUS_AT]);
     }
 }
-
-/* --- Measurements ------------------------------------------------------------------------------ */
 
 static void print_memory(pid_t pid)
 {

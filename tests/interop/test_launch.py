@@ -2,8 +2,8 @@
 """The launch that upstream's functional test and orchestrators use: two subprocess calls.
 
 No launcher and no guest: the VM stays stopped, and -qtest, which works beside any accelerator,
-makes the accesses a guest would make. The stock remote gets the very same arguments, so an orchestrator
-only has to exchange the program's name.
+makes the accesses a guest would make. The stock remote gets the very same arguments, so an
+orchestrator only has to exchange the program's name.
 """
 
 import shutil
