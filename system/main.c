@@ -46,6 +46,7 @@ int main(int argc, char **argv)
 
     fill_standard_fds();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write past RLIMIT_FSIZE fails with EFBIG instead */
     log_init(target_registry.program);
     guest_memory_sigbus_init();
     system_init(&sys, &target_registry);

@@ -62,8 +62,9 @@ static Xfer *rw_begin(ScsiDev *dev, ScsiReq *req, const XferKind *kind)
 
 static void rw_fetch(Xfer *xfer, XferPart *part)
 {
-    xfer_take(xfer, part);
-    xfer_submit(part, BLOCK_READ, xfer->start + part->offset, part->len, 0);
+    if (xfer_take(xfer, part)) {
+        xfer_submit(part, BLOCK_READ, xfer->start + part->offset, part->len, 0);
+    }
 }
 
 /* ---- READ ---- */
@@ -136,8 +137,7 @@ static void write_offer(Xfer *xfer)
     bool idle = !xfer_find(xfer, XFER_BUSY);
 
     if (part && xfer->asked < xfer->total && !xfer_find(xfer, XFER_SHOWN) &&
-        (idle || xfer_may_spare(xfer))) {
-        xfer_take(xfer, part);
+        (idle || xfer_may_spare(xfer)) && xfer_take(xfer, part)) {
         xfer_show(part);
     }
 }

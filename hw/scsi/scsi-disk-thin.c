@@ -192,7 +192,9 @@ static void same_pattern(ScsiDisk *disk, ScsiReq *req, SameRange range)
     xfer->start = range.lba * disk->block_size;
     xfer->total = range.n * disk->block_size;
     xfer->flags = disk->wce ? 0 : BLOCK_FUA;
-    xfer_take(xfer, part); /* whole blocks: DISK_BLOCK_MAX fits in the smallest chunk */
+    if (!xfer_take(xfer, part)) { /* whole blocks: DISK_BLOCK_MAX fits in the smallest chunk */
+        return;
+    }
     for (size_t at = 0; at < part->len; at += disk->block_size) {
         memcpy(part->buf + at, req->mem, disk->block_size);
     }

@@ -75,15 +75,20 @@ bool xfer_may_spare(const Xfer *xfer)
     return bus->buffered < SCSI_BUFFER_SOFT_LIMIT && !bus->draining;
 }
 
-void xfer_take(Xfer *xfer, XferPart *part)
+bool xfer_take(Xfer *xfer, XferPart *part)
 {
     size_t max = xfer_may_spare(xfer) ? XFER_CHUNK_MAX : XFER_CHUNK_SMALL;
 
     part->offset = xfer->asked;
     part->len = MIN(xfer->total - xfer->asked, max);
     part->buf = block_buffer_get(xfer->disk->node, part->len);
+    if (!part->buf) {
+        xfer_fail(xfer, xfer_sense(-ENOMEM, false));
+        return false;
+    }
     xfer->asked += part->len;
     xfer->req->bus->buffered += part->len;
+    return true;
 }
 
 void xfer_drop(XferPart *part)

@@ -60,8 +60,9 @@ struct Xfer {
 Xfer *xfer_new(ScsiDisk *disk, ScsiReq *req, const XferKind *kind);
 /* A part in the given state, or NULL. */
 XferPart *xfer_find(Xfer *xfer, XferState state);
-/* Memory for the next bytes of total (one must be left); sets offset and len. */
-void xfer_take(Xfer *xfer, XferPart *part);
+/* Memory for the next bytes of total (one must be left); sets offset and len. False if there is
+ * none: the command has failed, and xfer may be gone. */
+bool xfer_take(Xfer *xfer, XferPart *part);
 /* Gives the memory back. */
 void xfer_drop(XferPart *part);
 /* May memory be used that the command could do without? */
