@@ -365,7 +365,7 @@ static void handle_frames(Link *link, unsigned max, bool all)
     link->handling = true;
     for (unsigned n = 0; n < max && may_read(link) && receive_frame(link); n++) {
         handle_frame(link);
-        if (link->ending || (link->answered && !all)) {
+        if (link->answered && !all) {
             break; /* deferred work runs when this callback is left */
         }
         loop_run_deferred(link->loop);

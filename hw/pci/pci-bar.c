@@ -84,7 +84,6 @@ void pci_bar_write(PciDev *pci, unsigned bar, uint64_t off, uint64_t value, unsi
     if (!b) {
         return;
     }
-    value &= ones(size);
     trace(PCI, "%s: BAR %u + 0x%" PRIx64 "/%u <- 0x%" PRIx64, pci_dev_name(pci), bar, off, size,
           value);
     part = part_size(b, off, size);

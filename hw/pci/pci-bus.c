@@ -55,8 +55,7 @@ static bool dev_decode(PciDev *dev, uint64_t addr, unsigned size, bool memory, u
     for (unsigned i = 0; i < dev->n_bars; i++) {
         size_t len = size;
 
-        if (dev->bars[i].kind == kind && pci_bar_contains(dev, i, addr, off, &len) &&
-            len == size) {
+        if (dev->bars[i].kind == kind && pci_bar_contains(dev, i, addr, off, &len) && len == size) {
             *bar = i;
             return true;
         }

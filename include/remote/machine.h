@@ -18,7 +18,7 @@ typedef struct RemoteMachine {
     char *name; /* the connection's, for the log */
     Loop *loop;
     GuestMemory *mem;
-    PciBus bus;  /* remote/pci-host.c decodes on it */
+    PciBus bus; /* remote/pci-host.c decodes on it */
     PciHost host;
     PciDev *dev; /* the one behind this connection */
     IoHub iohub;

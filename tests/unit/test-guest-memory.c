@@ -417,6 +417,26 @@ static void test_torn(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpint(in_child(torn_child, f), ==, 0);
 }
 
+/* The file has its old size back when the map is repeated: still the dead one is not reused. */
+static void regrown_child(Fixture *f)
+{
+    GuestMap map = map_of(f, 0, 8, 0);
+    char c = '?';
+
+    guest_memory_sigbus_init();
+    CHILD_CHECK(replace(f, &map, 1));
+    CHILD_CHECK(ftruncate(f->fd, 0) == 0);
+    CHILD_CHECK(guest_memory_read(f->mem, 0, &c, 1) == -EFAULT);
+    CHILD_CHECK(ftruncate(f->fd, 8 * PAGE) == 0 && pwrite(f->fd, "z", 1, 0) == 1);
+    CHILD_CHECK(replace(f, &map, 1));
+    CHILD_CHECK(guest_memory_read(f->mem, 0, &c, 1) == 0 && c == 'z');
+}
+
+static void test_regrown(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    g_assert_cmpint(in_child(regrown_child, f), ==, 0);
+}
+
 /* Also by a write, on a region that has left the table and is only pinned. */
 static void torn_pinned_child(Fixture *f)
 {
@@ -502,6 +522,7 @@ int main(int argc, char **argv)
     TEST(map_overlap);
     TEST(clear);
     TEST(torn);
+    TEST(regrown);
     TEST(torn_pinned);
     TEST(default_action);
     return g_test_run();
