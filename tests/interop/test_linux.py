@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Debian's kernel with its root file system on /dev/sda, which the remote serves: one boot."""
+"""Debian's kernel with its root file system on /dev/sda, which the remote serves: two boots."""
 
 import re
 import unittest
@@ -26,9 +26,10 @@ class LinuxBoot(InteropCase):
         except guestkit.GuestError as err:
             self.skipTest(f'no guest: {err}')
 
-    def test_boot_write_power_off(self):
-        boot = self.guest.boot_any(launcher, self.guest.options(REMOTE, VM), self.deadline,
-                                   self.comment)
+    def boot(self, *options):
+        """Boots, writes, powers off; returns the kernel's log."""
+        boot = self.guest.boot_any(launcher, [*self.guest.options(REMOTE, VM), *options],
+                                   self.deadline, self.comment)
         self.comment(f'{boot.accel}: {boot.seconds:.1f} s')
         if boot.wrong():
             self.fail('\n'.join([*boot.wrong(), *boot.console.splitlines()[-60:]]))
@@ -37,11 +38,21 @@ class LinuxBoot(InteropCase):
         # The console shows what came before user space; the log in the image is complete.
         log = guestkit.read_file(self.guest.image, guestkit.DMESG)
         self.assertRegex(log, r'scsi \d:0:0:0: Direct-Access +\S')
-        self.assertRegex(log, r'sym0: <895a> rev 0x[0-9a-f]+ at pci')
         self.assertRegex(log, r'\[sda\] 131072 512-byte logical blocks')
         self.assertRegex(log, r'tagged command queuing enabled')
         self.assertEqual([line for line in (log + boot.console).splitlines()
                           if COMPLAINTS.search(line)], [])
+        return log
+
+    def test_895a(self):
+        log = self.boot()
+        self.assertRegex(log, r'sym0: <895a> rev 0x[0-9a-f]+ at pci')
+        self.assertRegex(log, r'target\d:0:0: FAST-40 WIDE SCSI')
+
+    def test_810(self):
+        """Revision 0: the driver's firmware without LOAD and STORE, its code in host memory."""
+        log = self.boot('--device', 'lsi53c810')
+        self.assertRegex(log, r'sym0: <810> rev 0x0 at pci')
 
 
 if __name__ == '__main__':
