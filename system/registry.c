@@ -5,9 +5,11 @@
  * others are handed these arrays at start and know no type by name.
  */
 #include "system/registry.h"
+#include "accel/accel.h"
 #include "block/drivers.h"
 #include "config-host.h"
 #include "config.h"
+#include "hw/proxy/pci-proxy-dev.h"
 #include "hw/scsi/lsi.h"
 #include "hw/scsi/scsi-disk.h"
 
@@ -23,6 +25,9 @@ static const DeviceType *const devices[] = {
 #endif
 #ifdef CONFIG_SCSI_CD
     &scsi_cd_type,
+#endif
+#ifdef CONFIG_PCI_PROXY
+    &pci_proxy_dev_type,
 #endif
     NULL
 };
@@ -62,6 +67,16 @@ static const ObjectType *const objects[] = {
     NULL
 };
 
+static const AccelType *const accels[] = {
+#ifdef CONFIG_KVM
+    &accel_kvm_type,
+#endif
+#ifdef CONFIG_QTEST
+    &accel_qtest_type,
+#endif
+    NULL
+};
+
 const Registry target_registry = {
     .program = TARGET_PROGRAM,
     .version = PROJECT_VERSION,
@@ -71,4 +86,5 @@ const Registry target_registry = {
     .block_engines = block_engines,
     .machines = machines,
     .objects = objects,
+    .accels = accels,
 };

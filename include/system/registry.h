@@ -12,6 +12,8 @@
 #include "system/machine-type.h"
 #include "system/object.h"
 
+typedef struct AccelType AccelType; /* accel/accel.h */
+
 typedef struct Registry {
     const char *program; /* "qemu-system-x86_64-remote" */
     const char *version;
@@ -21,6 +23,7 @@ typedef struct Registry {
     const BlockEngineType *const *block_engines; /* the first one is the default */
     const MachineType *const *machines;          /* the first one is the default */
     const ObjectType *const *objects;
+    const AccelType *const *accels; /* what drives a board; the first one is the default */
 } Registry;
 
 extern const Registry target_registry;

@@ -11,8 +11,10 @@ import unittest
 
 import tree
 
-# They are there for profiles to state off; their code is not in this tree (yet).
-WITHOUT_CODE = {'TCG', 'KVM', 'PC'}
+# There for profiles to state off; its code is not in this tree.
+WITHOUT_CODE = {'TCG'}
+# What a remote process is stripped of.
+STRIPPED = {'TCG', 'KVM', 'QTEST', 'PC', 'PCI_PROXY'}
 
 KCONFIG = '''\
 config BUS
@@ -260,7 +262,7 @@ class ThisTree(unittest.TestCase):
         for profile in glob.glob(tree.path('configs/devices/*-remote-softmmu/*.mak')):
             with open(profile, encoding='utf-8') as file:
                 lines = file.read().splitlines()
-            for name in sorted(WITHOUT_CODE):
+            for name in sorted(STRIPPED):
                 with self.subTest(f'{profile} {name}'):
                     self.assertIn(f'CONFIG_{name}=n', lines)
 

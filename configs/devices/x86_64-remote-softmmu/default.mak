@@ -2,10 +2,12 @@
 #
 # What a distributor ships: every device and driver that a remote process can serve.
 
-# No vCPU and no board in this process.
+# No vCPU, no board and nothing that drives one in this process.
 CONFIG_TCG=n
 CONFIG_KVM=n
 CONFIG_PC=n
+CONFIG_QTEST=n
+CONFIG_PCI_PROXY=n
 
 CONFIG_REMOTE_MACHINE=y
 CONFIG_MPQEMU=y

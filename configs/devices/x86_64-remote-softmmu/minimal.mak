@@ -3,10 +3,12 @@
 # One adapter, disks, raw image files, one protocol, and nothing else: the smallest program that
 # serves a virtual machine its disk.
 
-# No vCPU and no board in this process.
+# No vCPU, no board and nothing that drives one in this process.
 CONFIG_TCG=n
 CONFIG_KVM=n
 CONFIG_PC=n
+CONFIG_QTEST=n
+CONFIG_PCI_PROXY=n
 
 CONFIG_REMOTE_MACHINE=y
 CONFIG_MPQEMU=y

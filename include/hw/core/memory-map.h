@@ -62,5 +62,8 @@ void memory_map_unlisten(MemoryListener *listener);
  * are dropped, true. */
 bool memory_map_read(MemoryMap *map, uint64_t addr, void *buf, size_t len);
 bool memory_map_write(MemoryMap *map, uint64_t addr, const void *buf, size_t len);
+/* How many of the len bytes at addr (at least one) belong to sections, *there, or to nobody, before
+ * that changes. */
+size_t memory_map_span(const MemoryMap *map, uint64_t addr, size_t len, bool *there);
 
 #endif

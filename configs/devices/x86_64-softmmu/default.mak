@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The profile that the remote one is stripped from: all of it, plus a board, what drives a board,
+# and the proxy object. A program of the build tree, for tests: the other end of the socket.
+
+CONFIG_TCG=n
+
+CONFIG_PC=y
+CONFIG_QTEST=n
+CONFIG_KVM=n
+CONFIG_PCI_PROXY=n
+
+CONFIG_REMOTE_MACHINE=y
+CONFIG_MPQEMU=y
+
+CONFIG_LSI_SCSI_PCI=y
+CONFIG_LSI53C810=y
+CONFIG_SCSI_HD=y
+CONFIG_SCSI_CD=y
+
+CONFIG_BLOCK_FILE=y
+CONFIG_BLOCK_RAW=y
+CONFIG_IO_URING=y
