@@ -2,25 +2,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Start a QEMU whose PCI device lives in another process.
 
-The remote process serves a PCI device, the VM's process has `x-pci-proxy-dev` in its place. Both
-are started from here, each with one end of a socket pair, and watched until the VM ends:
+The remote process serves a PCI device, the VM's process has `vfio-user-pci` (QEMU 10.1 and later)
+or `x-pci-proxy-dev` in its place. Both are started from here, with a socket between them, and
+watched until the VM ends:
 
     mpqemu-launcher.py --disk disk.img --kernel vmlinuz --initrd initrd --append root=/dev/sda
 
 What follows `--` goes to the VM's command line as it is. The remote is
-qemu-system-x86_64-remote, or any QEMU that has `-machine x-remote`.
+qemu-system-x86_64-remote, or, with --protocol mpqemu, any QEMU that has `-machine x-remote`.
 
 Exit status: 0 both processes ended as they should, 1 an option or the start-up failed, 3 the VM
 failed, 4 a remote failed, 124 the time was up, 128+N ended on request by signal N.
 
 The file can be imported (importlib; Python 3.9, standard library only). plan() turns options into
-a Launch of process descriptions, which Session runs; probe_kvm() and pick_accel() stand alone.
+a Launch of process descriptions, which Session runs; probe_kvm(), pick_accel() and
+pick_protocol() stand alone.
 """
 
 import argparse
 import base64
 import contextlib
 import functools
+import json
 import os
 import queue
 import shlex
@@ -34,7 +37,7 @@ import threading
 import time
 import zlib
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Union
 
 EXIT_SETUP, EXIT_VM, EXIT_REMOTE, EXIT_TIMEOUT = 1, 3, 4, 124
 
@@ -42,7 +45,7 @@ EXIT_SETUP, EXIT_VM, EXIT_REMOTE, EXIT_TIMEOUT = 1, 3, 4, 124
 # remote flushes its disks in that time.
 GRACE = 2.0
 
-# Without KVM the proxy has nowhere to deliver interrupts, so Linux has to look for them itself.
+# Without KVM x-pci-proxy-dev has nowhere to deliver interrupts, so Linux has to look for them.
 POLLING_ARGS = "irqpoll noapic nolapic nohpet"
 
 # kvm-probe.S, assembled: the last 1 KiB of a ROM. A guest that gets to its end exits with 0x43.
@@ -62,14 +65,88 @@ class LaunchError(Exception):
     """Start-up can't go on; the text is one sentence for the operator."""
 
 
+class Mpqemu:
+    """`x-pci-proxy-dev`, with a socket pair: each side gets the number of its end."""
+
+    name = "mpqemu"
+    machine = "x-remote"
+
+    @staticmethod
+    def remote_object(device, fd):
+        return f"x-remote-object,id={device}-link,devid={device},fd={fd}"
+
+    @staticmethod
+    def vm_device(device, fd):
+        return f"x-pci-proxy-dev,id={device},fd={fd}"
+
+    @staticmethod
+    def kernel_args(accel):
+        return POLLING_ARGS if accel == "tcg" else ""
+
+    @staticmethod
+    def connect(function, folder, ours):
+        """Makes the socket: returns the VM's end, the remote's, and what the VM inherits."""
+        near, far = (ours.enter_context(end) for end in socket.socketpair())
+        return near.fileno(), far.fileno(), (near.fileno(),)
+
+    @staticmethod
+    def example(function, number):
+        """Both ends as --dry-run shows them."""
+        return number, number
+
+
+class VfioUser:
+    """`vfio-user-pci`, which connects to a path, once, when the VM starts.
+
+    So that it can't come too early, the socket listens before either process is there; the remote
+    inherits it.
+    """
+
+    name = "vfio-user"
+    machine = "x-remote,vfio-user=on"
+
+    @staticmethod
+    def remote_object(device, fd):
+        return f"x-vfio-user-server,id={device}-link,device={device},fd={fd}"
+
+    @staticmethod
+    def vm_device(device, path):
+        # In JSON, since the option syntax has no spelling for a socket address.
+        return json.dumps({"driver": "vfio-user-pci", "id": device,
+                           "socket": {"type": "unix", "path": path}})
+
+    @staticmethod
+    def kernel_args(_accel):
+        return ""
+
+    @staticmethod
+    def connect(function, folder, ours):
+        path = os.path.join(folder, f"{function.id}.sock")
+        listener = ours.enter_context(socket.socket(socket.AF_UNIX))
+        try:
+            listener.bind(path)
+        except OSError as err:  # without an errno where the path is too long
+            raise LaunchError(f"{path}: {err.strerror or err}") from err
+        listener.listen(1)
+        return path, listener.fileno(), ()
+
+    @staticmethod
+    def example(function, number):
+        return f"{function.id}.sock", number
+
+
+PROTOCOLS = {protocol.name: protocol for protocol in (VfioUser, Mpqemu)}
+
+
 @dataclass
 class Function:
-    """One PCI function: a device in the remote, a proxy in the VM, a socket between them."""
+    """One PCI function: a device in the remote, a client in the VM, a socket between them."""
 
     id: str = "lsi0"
     device: str = "lsi53c895a"
     disks: List[str] = field(default_factory=list)
     readonly: bool = False
+    protocol: type = Mpqemu
 
     def remote_args(self, fd):
         args = ["-device", f"{self.device},id={self.id}"]
@@ -79,15 +156,15 @@ class Function:
             access = ",readonly=on" if self.readonly else ""
             args += ["-drive", f"if=none,id={drive},format=raw,file={name}{access}",
                      "-device", f"scsi-hd,drive={drive},bus={self.id}.0,scsi-id={number}"]
-        return args + ["-object", f"x-remote-object,id={self.id}-link,devid={self.id},fd={fd}"]
+        return args + ["-object", self.protocol.remote_object(self.id, fd)]
 
-    def vm_args(self, fd):
-        return ["-device", f"x-pci-proxy-dev,id={self.id},fd={fd}"]
+    def vm_args(self, end):
+        return ["-device", self.protocol.vm_device(self.id, end)]
 
 
 @dataclass
 class Remote:
-    """One remote process; `functions` share it, so they share its fate, too."""
+    """One remote process; `functions` share it and its protocol, so they share its fate, too."""
 
     name: str
     binary: str
@@ -95,7 +172,8 @@ class Remote:
     extra: List[str] = field(default_factory=list)
 
     def argv(self, fds):
-        argv = [self.binary, "-machine", "x-remote", "-nodefaults", "-display", "none"]
+        argv = [self.binary, "-machine", self.functions[0].protocol.machine,
+                "-nodefaults", "-display", "none"]
         for function in self.functions:
             argv += function.remote_args(fds[function.id])
         return argv + self.extra
@@ -114,13 +192,13 @@ class Vm:
     append: str = ""
     extra: List[str] = field(default_factory=list)
 
-    def argv(self, functions, fds):
+    def argv(self, functions, ends):
         argv = [self.binary, "-accel", self.accel,
                 "-machine", f"{self.machine},memory-backend=mem",
                 "-object", f"memory-backend-memfd,id=mem,size={self.memory},share=on",
                 "-m", self.memory]
         for function in functions:
-            argv += function.vm_args(fds[function.id])
+            argv += function.vm_args(ends[function.id])
         for option, value in (("-kernel", self.kernel), ("-initrd", self.initrd),
                               ("-append", self.append)):
             if value:
@@ -140,9 +218,11 @@ class Launch:
 
     def command_lines(self):
         """The argument lists as --dry-run shows them; descriptors are numbered from 3."""
-        fds = {function.id: number for number, function in enumerate(self.functions(), 3)}
-        return [*(remote.argv(fds) for remote in self.remotes),
-                self.vm.argv(self.functions(), fds)]
+        near, far = {}, {}
+        for number, function in enumerate(self.functions(), 3):
+            near[function.id], far[function.id] = function.protocol.example(function, number)
+        return [*(remote.argv(far) for remote in self.remotes),
+                self.vm.argv(self.functions(), near)]
 
 
 @functools.lru_cache(maxsize=None)
@@ -191,14 +271,46 @@ def run_probe(binary, accel):
 def pick_accel(wanted, binary):
     """Returns (accelerator, one line that says why)."""
     if wanted == "tcg":
-        return "tcg", f"TCG as asked; the guest polls for interrupts ({POLLING_ARGS})"
+        return "tcg", "TCG as asked"
     reason = probe_kvm(binary)
     if reason is None:
         return "kvm", "KVM: a test guest ran"
     if wanted == "kvm":
         raise LaunchError(f"--accel kvm: KVM can't run Linux here: {reason}")
-    return "tcg", (f"TCG, since KVM can't run Linux here ({reason}); "
-                   f"the guest polls for interrupts ({POLLING_ARGS})")
+    return "tcg", f"TCG, since KVM can't run Linux here ({reason})"
+
+
+@functools.lru_cache(maxsize=None)
+def _has(binary, *question):
+    """Whether a program, asked for help, names the last word of the question."""
+    try:
+        said = subprocess.run([binary, *question[:-1]], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                              errors="replace", timeout=PROBE_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    except OSError as err:
+        raise LaunchError(f"{binary}: {err.strerror}") from err
+    return question[-1] in said.stdout.split()
+
+
+def pick_protocol(wanted, vm_binary, remote_binary):
+    """Returns (protocol, one line that says why)."""
+    if wanted == "mpqemu":
+        return Mpqemu, "mpqemu as asked"
+    # Not `-device help`, for which a QEMU loads every module that it has ever heard of.
+    lacks = None
+    if not _has(vm_binary, "-device", "vfio-user-pci,help", "vfio-user-pci"):
+        lacks = f"{vm_binary} has no vfio-user-pci"
+    elif not _has(remote_binary, "-object", "help", "x-vfio-user-server"):
+        lacks = f"{remote_binary} has no x-vfio-user-server"
+    if wanted == "vfio-user":
+        if lacks:
+            raise LaunchError(f"--protocol vfio-user: {lacks}")
+        return VfioUser, "vfio-user as asked"
+    if lacks:
+        return Mpqemu, f"mpqemu, since {lacks}"
+    return VfioUser, "vfio-user: both programs have it"
 
 
 class Child:
@@ -259,30 +371,33 @@ class Session:
         self.remotes: List[Child] = []
         self.vm: Optional[Child] = None
         self._said: Optional[Child] = None  # whose end has been reported already
+        self._undo = contextlib.ExitStack()
         self._vm_popen = vm_popen or {}
         self._remote_popen = {"stdin": subprocess.DEVNULL, **(remote_popen or {})}
 
     def __enter__(self):
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.stop)
+            # Of sockets, for this user alone: nobody else can connect.
+            self._start(undo.enter_context(tempfile.TemporaryDirectory(prefix="mpqemu")))
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(self, *_):
-        self.stop()
+        self._undo.close()
 
     def children(self):
         return [*self.remotes, *([self.vm] if self.vm else [])]
 
-    def _start(self):
+    def _start(self, folder):
         with contextlib.ExitStack() as ours:  # our copies of both ends go when all are started
-            near: Dict[str, int] = {}
+            near: Dict[str, Union[int, str]] = {}
             far: Dict[str, int] = {}
+            inherited = []
             for function in self.launch.functions():
-                a, b = (ours.enter_context(end) for end in socket.socketpair())
-                near[function.id], far[function.id] = a.fileno(), b.fileno()
+                near[function.id], far[function.id], fds = function.protocol.connect(
+                    function, folder, ours)
+                inherited += fds
             for remote in self.launch.remotes:
                 fds = {f.id: far[f.id] for f in remote.functions}
                 # In a session of its own, so that ^C reaches the VM and the launcher only, and
@@ -291,7 +406,7 @@ class Session:
                                           tuple(fds.values()), self.events,
                                           start_new_session=True, **self._remote_popen))
             self.vm = Child("VM", self.launch.vm.argv(self.launch.functions(), near),
-                            tuple(near.values()), self.events, **self._vm_popen)
+                            tuple(inherited), self.events, **self._vm_popen)
 
     def interrupt(self, number):
         """Ends the session as if the signal had come; safe in a signal handler."""
@@ -330,12 +445,16 @@ class Session:
             remote.ask(signal.SIGTERM)
         _end(self.remotes)
 
+    def _polls(self):
+        accel = self.launch.vm.accel
+        return any(f.protocol.kernel_args(accel) for f in self.launch.functions())
+
     def report(self):
         """Says who failed and how, and returns the exit status that tells."""
         for child in self.children():
             if child.failed() and child is not self._said:
                 self.say(child.fate())
-        if self.launch.vm.accel == "tcg" and self.vm.process.returncode == -signal.SIGSEGV:
+        if self._polls() and self.vm.process.returncode == -signal.SIGSEGV:
             self.say("VM: QEMU 11's proxy is known to crash at start without KVM")
         if any(remote.failed() for remote in self.remotes):
             return EXIT_REMOTE
@@ -400,6 +519,8 @@ def parser():
     p.add_argument("--memory", default="512M", metavar="SIZE", help="guest RAM (%(default)s)")
     p.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto",
                    help="auto: KVM where it runs a test guest, else TCG")
+    p.add_argument("--protocol", choices=("auto", *PROTOCOLS), default="auto",
+                   help="auto: vfio-user where both programs have it, else mpqemu")
     p.add_argument("--remote-args", default="", metavar="ARGS",
                    help="further options of the remote, in one word")
     p.add_argument("--timeout", type=float, metavar="SECONDS", help="end everything after this")
@@ -422,15 +543,18 @@ def check_files(options):
 
 
 def plan(options, vm_extra=(), say=None):
-    """Makes a Launch of parsed options: picks the accelerator and completes the kernel's line."""
+    """Makes a Launch of parsed options: picks what is left to it, completes the kernel's line."""
     check_files(options)
-    accel, reason = pick_accel(options.accel, options.vm_binary)
+    protocol, why_protocol = pick_protocol(options.protocol, options.vm_binary,
+                                           options.remote_binary)
+    accel, why_accel = pick_accel(options.accel, options.vm_binary)
+    polling = protocol.kernel_args(accel)
     if say:
-        say(reason)
-    append = options.append
-    if options.kernel and accel == "tcg":
-        append = f"{append} {POLLING_ARGS}".strip()
-    function = Function(device=options.device, disks=options.disk, readonly=options.readonly)
+        say(why_protocol)
+        say(f"{why_accel}; the guest polls for interrupts ({polling})" if polling else why_accel)
+    append = f"{options.append} {polling}".strip() if options.kernel else options.append
+    function = Function(device=options.device, disks=options.disk, readonly=options.readonly,
+                        protocol=protocol)
     return Launch(
         vm=Vm(binary=options.vm_binary, accel=accel, memory=options.memory,
               machine=options.machine, kernel=options.kernel, initrd=options.initrd,

@@ -28,7 +28,7 @@ class LauncherCase(InteropCase):
         return str(path)
 
     def argv(self, remote, vm, *options):
-        return [sys.executable, str(PROGRAM), '--accel', 'tcg',
+        return [sys.executable, str(PROGRAM), '--accel', 'tcg', '--protocol', 'mpqemu',
                 '--remote-binary', self.program('remote', remote),
                 '--vm-binary', self.program('vm', vm), *options]
 
@@ -84,6 +84,63 @@ class Fates(LauncherCase):
             process.terminate()
             self.assertEqual(process.wait(self.deadline), 128 + signal.SIGTERM)
         self.assertTrue(asked.exists())
+
+
+class VfioUser(LauncherCase):
+    """Scripts that say they have it, and pass a word over the socket that the launcher made."""
+
+    SERVER = """
+case $* in '-object help') echo '  x-vfio-user-server'; exit ;; esac
+exec PYTHON -c 'import socket, sys
+print(socket.socket(fileno=int(sys.argv[1])).accept()[0].recv(9), file=open("OUT", "w"))' $fd
+"""
+    CLIENT = """
+case $* in *help) echo 'vfio-user-pci options:'; exit ;; esac
+exec PYTHON -c 'import json, socket, sys
+device = next(json.loads(word) for word in sys.argv if word.startswith("{"))
+client = socket.socket(socket.AF_UNIX)
+client.connect(device["socket"]["path"])
+client.send(b"word")' "$@"
+"""
+
+    def argv(self, remote, vm, *options):
+        scripts = [text.replace('PYTHON', sys.executable).replace('OUT', str(self.folder / 'out'))
+                   for text in (remote, vm)]
+        return super().argv(*scripts, '--protocol', 'auto', *options)
+
+    def test_taken_where_both_have_it(self):
+        status, said = self.launch(self.SERVER, self.CLIENT)
+        self.assertEqual(status, 0, said)
+        self.assertIn('vfio-user: both', said)
+        self.assertEqual((self.folder / 'out').read_text(), "b'word'\n")
+
+    def test_client_is_not_polling(self):
+        disk = self.folder / 'disk'
+        disk.touch()
+        done = subprocess.run(
+            self.argv(self.SERVER, self.CLIENT, '--kernel', str(disk), '--dry-run'),
+            stdout=subprocess.PIPE, text=True, check=True)
+        self.assertIn('vfio-user=on', done.stdout)
+        self.assertNotIn('irqpoll', done.stdout)
+
+    def test_else_mpqemu_with_the_reason(self):
+        _, said = self.launch(SERVE, self.CLIENT)
+        self.assertRegex(said, 'mpqemu, since .*/remote has no x-vfio-user-server')
+        _, said = self.launch(self.SERVER, 'exit 0')
+        self.assertRegex(said, 'mpqemu, since .*/vm has no vfio-user-pci')
+
+    def test_asked_for_but_not_there(self):
+        status, said = self.launch(self.SERVER, 'exit 0', '--protocol', 'vfio-user')
+        self.assertEqual(status, launcher.EXIT_SETUP, said)
+        self.assertIn('has no vfio-user-pci', said)
+
+    def test_socket_path_too_long(self):
+        deep = self.folder / ('d' * 100)
+        deep.mkdir()
+        done = subprocess.run(self.argv(self.SERVER, self.CLIENT), stderr=subprocess.PIPE,
+                              text=True, env=dict(os.environ, TMPDIR=str(deep)), check=False)
+        self.assertEqual(done.returncode, launcher.EXIT_SETUP)
+        self.assertIn('too long', done.stderr.splitlines()[-1])
 
 
 class Options(LauncherCase):
