@@ -9,6 +9,7 @@
 #include "block/drivers.h"
 #include "config-host.h"
 #include "config.h"
+#include "hw/misc/pci-testdev.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "hw/scsi/lsi.h"
 #include "hw/scsi/scsi-disk.h"
@@ -25,6 +26,9 @@ static const DeviceType *const devices[] = {
 #endif
 #ifdef CONFIG_SCSI_CD
     &scsi_cd_type,
+#endif
+#ifdef CONFIG_PCI_TESTDEV
+    &pci_testdev_type,
 #endif
 #ifdef CONFIG_PCI_PROXY
     &pci_proxy_dev_type,

@@ -58,9 +58,21 @@ static void bar_init(PciDev *pci, unsigned i)
     put32(&pci->wmask[at], ~(bar->size - 1));
 }
 
+static void set_bars(PciDev *pci, const PciBar *bars, unsigned n)
+{
+    pci->bars = bars;
+    pci->n_bars = n;
+    for (unsigned i = 0; i < n; i++) {
+        if (bars[i].kind != PCI_BAR_NONE) {
+            bar_init(pci, i);
+        }
+    }
+}
+
 void pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops)
 {
     uint8_t *config = pci->config;
+    unsigned n_bars = 0;
 
     pci->dev = dev;
     pci->ops = ops;
@@ -81,16 +93,32 @@ void pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops)
     pci->wmask[PCI_LATENCY] = 0xff;
     pci->wmask[PCI_INT_LINE] = 0xff;
 
-    pci_dev_set_bars(pci, ops->bars);
+    while (n_bars < PCI_NUM_BARS && ops->bars[n_bars].kind != PCI_BAR_NONE) {
+        n_bars++;
+    }
+    set_bars(pci, ops->bars, n_bars);
 }
 
 void pci_dev_set_bars(PciDev *pci, const PciBar *bars)
 {
-    pci->bars = bars;
-    pci->n_bars = 0;
-    while (pci->n_bars < PCI_NUM_BARS && bars[pci->n_bars].kind != PCI_BAR_NONE) {
-        bar_init(pci, pci->n_bars++);
+    set_bars(pci, bars, PCI_NUM_BARS);
+}
+
+/* The list as this host can have it, the newest first. */
+static void link_caps(PciDev *pci)
+{
+    bool messages = pci->host && pci->host->ops->signal;
+    uint8_t head = 0;
+
+    for (unsigned i = 0; i < pci->n_caps; i++) {
+        if (messages || !pci->caps[i].messages) {
+            pci->config[pci->caps[i].offset + 1] = head;
+            head = pci->caps[i].offset;
+        }
     }
+    pci->config[PCI_CAP_PTR] = head;
+    pci->config[PCI_STATUS] &= ~PCI_STATUS_CAPS;
+    pci->config[PCI_STATUS] |= head ? PCI_STATUS_CAPS : 0;
 }
 
 void pci_add_capability(PciDev *pci, uint8_t id, uint8_t offset, uint8_t size)
@@ -99,10 +127,20 @@ void pci_add_capability(PciDev *pci, uint8_t id, uint8_t offset, uint8_t size)
     memset(pci->config + offset, 0, size);
     memset(pci->wmask + offset, 0, size);
     memset(pci->w1cmask + offset, 0, size);
+    g_assert(pci->n_caps < G_N_ELEMENTS(pci->caps));
     pci->config[offset] = id;
-    pci->config[offset + 1] = pci->config[PCI_CAP_PTR];
-    pci->config[PCI_CAP_PTR] = offset;
-    pci->config[PCI_STATUS] |= PCI_STATUS_CAPS;
+    pci->caps[pci->n_caps++].offset = offset;
+    link_caps(pci);
+}
+
+void pci_cap_needs_messages(PciDev *pci, uint8_t offset)
+{
+    for (unsigned i = 0; i < pci->n_caps; i++) {
+        if (pci->caps[i].offset == offset) {
+            pci->caps[i].messages = true;
+        }
+    }
+    link_caps(pci);
 }
 
 void pci_add_pm_capability(PciDev *pci, uint8_t offset)
@@ -117,6 +155,7 @@ static void set_host(PciDev *pci, const PciHost *host)
     pci->host = host;
     pci->loop = host ? host->loop : NULL;
     pci->mem = host ? host->mem : NULL;
+    link_caps(pci);
 }
 
 bool pci_dev_attach(PciDev *pci, const PciHost *host, GError **errp)

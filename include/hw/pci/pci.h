@@ -50,6 +50,8 @@ enum {
 };
 enum {
     PCI_CAP_ID_PM = 0x01,
+    PCI_CAP_ID_MSI = 0x05,
+    PCI_CAP_ID_MSIX = 0x11,
     PCI_PM_CAP_SIZE = 8,
 };
 
@@ -66,6 +68,17 @@ typedef struct PciBar {
     uint64_t (*read)(PciDev *dev, uint64_t off, unsigned size);
     void (*write)(PciDev *dev, uint64_t off, uint64_t value, unsigned size);
 } PciBar;
+
+/* Parts of a BAR that a client may map instead of accessing them by message. */
+#define PCI_BAR_AREAS 4
+typedef struct PciBarMap {
+    int fd;           /* the device's */
+    uint64_t offset;  /* of the BAR's first byte in fd; page aligned */
+    unsigned n_areas; /* 0: all of the BAR */
+    struct {
+        uint64_t offset, size; /* in the BAR; page aligned */
+    } area[PCI_BAR_AREAS];
+} PciBarMap;
 
 typedef struct PciDevOps {
     uint16_t vendor, device, subsys_vendor, subsys;
@@ -86,6 +99,8 @@ typedef struct PciDevOps {
      * of config[], and a write after config[] has taken it. */
     uint32_t (*cfg_read)(PciDev *dev, unsigned addr, unsigned len);
     void (*cfg_write)(PciDev *dev, unsigned addr, uint32_t value, unsigned len);
+    /* Optional: false where BAR bar can't be mapped. */
+    bool (*bar_map)(PciDev *dev, unsigned bar, PciBarMap *map);
 } PciDevOps;
 
 /* Who a function is attached to: the remote machine, a board, a test. */
@@ -96,6 +111,9 @@ typedef struct PciHostOps {
      * next call (-1, -1: no more): irqfd raises the line, the host lowers it at the guest's EOI
      * and signals resamplefd. 0, or -errno where it can't. */
     int (*bind_irqfd)(void *opaque, PciDev *dev, int irqfd, int resamplefd);
+    /* Optional: the message of an enabled and unmasked MSI or MSI-X vector. A host without it
+     * delivers none: functions then have no such capability. */
+    void (*signal)(void *opaque, PciDev *dev, bool msix, unsigned vector);
 } PciHostOps;
 
 typedef struct PciHost {
@@ -104,6 +122,8 @@ typedef struct PciHost {
     Loop *loop;
     GuestMemory *mem; /* DMA */
     MemoryMap *map;   /* the board's address space, to listen to; NULL without a board */
+    /* The guest's MSI-X table is kept on the other side of the wire: vectors are masked there. */
+    bool owns_msix_table;
 } PciHost;
 
 struct PciDev {
@@ -121,6 +141,11 @@ struct PciDev {
     uint8_t wmask[PCI_CONFIG_SIZE];   /* writable bits */
     uint8_t w1cmask[PCI_CONFIG_SIZE]; /* write-one-to-clear bits */
     const PciBar *bars;               /* ops->bars, or pci_dev_set_bars()'s */
+    struct {
+        uint8_t offset;
+        bool messages; /* needs a host that delivers them */
+    } caps[4];         /* in order of addition */
+    unsigned n_caps;
     unsigned n_bars;
     LogLimit limit;
 };
@@ -129,9 +154,12 @@ struct PciDev {
 
 /* In the type's realize. Config bytes from ops; add capabilities after it. */
 void pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops);
-/* For a function that learns its BARs later than pci_dev_init(): like ops->bars, and stays the
- * caller's. Before the guest sees the function. */
+/* For a function that learns its BARs later than pci_dev_init(): PCI_NUM_BARS of them, which stay
+ * the caller's; PCI_BAR_NONE ones may stand between others. Before the guest sees the function. */
 void pci_dev_set_bars(PciDev *pci, const PciBar *bars);
+/* The capability at offset is for message-signalled interrupts: left out of the list while the host
+ * can't deliver any. */
+void pci_cap_needs_messages(PciDev *pci, uint8_t offset);
 /* Adds a capability of size bytes (zeroed) at offset, a multiple of 4 from 0x40 up, to the head of
  * the list, with its id and link in the first two bytes. The device fills in the rest of config[]
  * and the wmask[] of what is writable. */
