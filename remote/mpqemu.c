@@ -148,17 +148,20 @@ static uint64_t do_device_reset(MpqemuServer *server, const void *payload G_GNUC
 }
 
 /* clang-format off */
+#define CFG sizeof(MpqCfg), sizeof(MpqCfg)
+#define BAR sizeof(MpqBar), sizeof(MpqBar)
+#define SYSMEM sizeof(MpqSysmem), sizeof(MpqSysmem)
+
 static const MpqMessage messages[MPQ_CMDS] = {
-    /* name, payload min and max, descriptors min and max, reply, handler */
-    [MPQ_SYNC_SYSMEM]  = { "SYNC_SYSMEM", sizeof(MpqSysmem), sizeof(MpqSysmem),
-                           1, MPQ_MAX_REGIONS, false, do_sync_sysmem },
-    [MPQ_RET]          = { "RET", 0, 0, 0, 0, false, NULL },
-    [MPQ_PCI_CFGWRITE] = { "PCI_CFGWRITE", sizeof(MpqCfg), sizeof(MpqCfg), 0, 0, true, do_cfg_write },
-    [MPQ_PCI_CFGREAD]  = { "PCI_CFGREAD", sizeof(MpqCfg), sizeof(MpqCfg), 0, 0, true, do_cfg_read },
-    [MPQ_BAR_WRITE]    = { "BAR_WRITE", sizeof(MpqBar), sizeof(MpqBar), 0, 0, true, do_bar_write },
-    [MPQ_BAR_READ]     = { "BAR_READ", sizeof(MpqBar), sizeof(MpqBar), 0, 0, true, do_bar_read },
-    [MPQ_SET_IRQFD]    = { "SET_IRQFD", 0, 0, 2, 2, false, do_set_irqfd },
-    [MPQ_DEVICE_RESET] = { "DEVICE_RESET", 0, 0, 0, 0, false, do_device_reset },
+    /*                      name            payload  descriptors         reply  handler */
+    [MPQ_SYNC_SYSMEM]  = { "SYNC_SYSMEM",  SYSMEM, 1, MPQ_MAX_REGIONS, false, do_sync_sysmem },
+    [MPQ_RET]          = { "RET",          0, 0,   0, 0,               false, NULL },
+    [MPQ_PCI_CFGWRITE] = { "PCI_CFGWRITE", CFG,    0, 0,               true,  do_cfg_write },
+    [MPQ_PCI_CFGREAD]  = { "PCI_CFGREAD",  CFG,    0, 0,               true,  do_cfg_read },
+    [MPQ_BAR_WRITE]    = { "BAR_WRITE",    BAR,    0, 0,               true,  do_bar_write },
+    [MPQ_BAR_READ]     = { "BAR_READ",     BAR,    0, 0,               true,  do_bar_read },
+    [MPQ_SET_IRQFD]    = { "SET_IRQFD",    0, 0,   2, 2,               false, do_set_irqfd },
+    [MPQ_DEVICE_RESET] = { "DEVICE_RESET", 0, 0,   0, 0,               false, do_device_reset },
 };
 /* clang-format on */
 
