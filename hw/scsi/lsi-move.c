@@ -332,8 +332,8 @@ static int mm_write(Lsi *s, uint64_t addr, const void *buf, size_t n)
                                                : lsi_mem_write(s, addr, buf, n);
 }
 
-/* Up to 16 MiB in one instruction: it is not interrupted, but then it is a memcpy. TEMP survives it,
- * as Linux' cache test on the 810 needs: its script moves TEMP itself. */
+/* Up to 16 MiB in one instruction: it is not interrupted, but then it is a memcpy. TEMP survives
+ * it, as Linux' cache test on the 810 needs: its script moves TEMP itself. */
 void lsi_memory_move(Lsi *s, uint32_t insn)
 {
     uint32_t left = insn & 0xffffff, dsp = lsi_get32(s, LSI_DSP), dest;
