@@ -11,21 +11,16 @@
  *
  *   main:    new ─► serve(fd) ─────────────► [stop] ─────────────► ended ─► serve(fd) ... free
  *   thread:  idle ─► server_new ─► frames... ─► server_stop ─► disconnect ─► server_free
- *
- * Signals are the main thread's business: all are blocked here but those that a fault raises on
- * the spot, since the kernel kills a process that blocks one of these, and SIGBUS has a handler
- * that keeps a truncated RAM file from being fatal.
  */
 #include "system/connection.h"
 #include "remote/machine.h"
 #include "remote/mpqemu.h"
+#include "system/thread.h"
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/loop.h"
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 
 struct Connection {
     char *name;
@@ -105,21 +100,6 @@ static void *connection_thread(void *opaque)
     return NULL;
 }
 
-static GThread *start_thread(Connection *conn, GError **errp)
-{
-    static const int faults[] = { SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS };
-    sigset_t blocked, before;
-
-    sigfillset(&blocked);
-    for (unsigned i = 0; i < G_N_ELEMENTS(faults); i++) {
-        sigdelset(&blocked, faults[i]);
-    }
-    pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    GThread *thread = g_thread_try_new(conn->name, connection_thread, conn, errp);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return thread;
-}
-
 Connection *connection_new(const char *name, PciDev *pci, ConnectionEnded *ended, void *opaque,
                            GError **errp)
 {
@@ -137,7 +117,7 @@ Connection *connection_new(const char *name, PciDev *pci, ConnectionEnded *ended
         conn->machine = machine_new(conn->name, conn->loop, pci, errp);
     }
     if (conn->machine) {
-        conn->thread = start_thread(conn, errp);
+        conn->thread = thread_start(conn->name, connection_thread, conn, errp);
     }
     if (!conn->thread) {
         connection_free(conn);

@@ -7,6 +7,7 @@
  * Main thread; nothing has been opened yet, and the process ends afterwards.
  */
 #include "system/help.h"
+#include "accel/accel.h"
 #include "system/options.h"
 #include "util/trace.h"
 #include <stdio.h>
@@ -29,29 +30,28 @@ static void print_option(const OptionDesc *desc)
     }
 }
 
-/* Taken for the sake of launchers, and nothing comes of it. */
-static bool option_is_silent(const OptionDesc *desc)
+/* silent: those taken for the sake of launchers, of which nothing comes. */
+static void print_options(const Registry *registry, bool silent)
 {
-    return desc->stage == OPTION_CHECK && !desc->show;
+    for (const OptionDesc *desc = options; desc->name; desc++) {
+        bool is_silent = desc->stage == OPTION_CHECK && !desc->show;
+        if (option_applies(desc, registry) && is_silent == silent) {
+            print_option(desc);
+        }
+    }
 }
 
 bool help_usage(const Registry *registry, const char *value)
 {
     help_version(registry, value);
     printf("usage: %s [options]\n\n"
-           "Serves emulated devices to another QEMU, over a socket.\n\n",
-           registry->program);
-    for (const OptionDesc *desc = options; desc->name; desc++) {
-        if (!option_is_silent(desc)) {
-            print_option(desc);
-        }
-    }
+           "%s.\n\n",
+           registry->program,
+           registry_has_board(registry) ? "Runs a small machine, or serves devices of one"
+                                        : "Serves emulated devices to another QEMU, over a socket");
+    print_options(registry, false);
     printf("\nTaken and without effect:\n");
-    for (const OptionDesc *desc = options; desc->name; desc++) {
-        if (option_is_silent(desc)) {
-            print_option(desc);
-        }
-    }
+    print_options(registry, true);
     return true;
 }
 
@@ -130,6 +130,18 @@ bool help_machine(const Registry *registry, const char *value)
         }
     }
     return is_help(value);
+}
+
+bool help_accel(const Registry *registry, const char *value)
+{
+    if (!is_help(value)) {
+        return false;
+    }
+    printf("Accelerators supported in QEMU binary:\n");
+    for (unsigned i = 0; registry->accels[i]; i++) {
+        printf("%s\n", registry->accels[i]->name);
+    }
+    return true;
 }
 
 static void print_device(const DeviceType *type)

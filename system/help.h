@@ -8,6 +8,7 @@
 bool help_usage(const Registry *registry, const char *value);
 bool help_version(const Registry *registry, const char *value);
 bool help_machine(const Registry *registry, const char *value);
+bool help_accel(const Registry *registry, const char *value);
 bool help_device(const Registry *registry, const char *value);
 bool help_object(const Registry *registry, const char *value);
 bool help_chardev(const Registry *registry, const char *value);

@@ -11,6 +11,7 @@
  * Main thread, at start.
  */
 #include "system/machine-type.h"
+#include "system/chardev.h"
 #include "util/error.h"
 #include <string.h>
 
@@ -25,17 +26,6 @@ static const OptDesc remote_machine_props[] = {
       .help = "id of the -chardev that the only PCI device is served on" },
     { .type = OPT_END }
 };
-
-static const Chardev *chardev_find(const GPtrArray *chardevs, const char *id)
-{
-    for (unsigned i = 0; i < chardevs->len; i++) {
-        const Chardev *chardev = g_ptr_array_index(chardevs, i);
-        if (strcmp(chardev->id, id) == 0) {
-            return chardev;
-        }
-    }
-    return NULL;
-}
 
 static Device *only_pci_device(const DeviceTree *tree, GError **errp)
 {
@@ -70,6 +60,9 @@ static bool remote_machine_complete(void *state, const MachineWorld *world, cons
     const Chardev *chardev = chardev_find(world->chardevs, props->chardev);
     if (!chardev) {
         return error_set(errp, "Chardev '%s' not found", props->chardev);
+    }
+    if (!chardev->fd) {
+        return error_set(errp, "Chardev '%s' is not a connected socket", props->chardev);
     }
     Device *dev = only_pci_device(world->devices, errp);
     if (!dev) {

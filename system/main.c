@@ -2,7 +2,8 @@
 /*
  * The remote process: sets up what the command line asks for, serves it, and ends with status 0
  * when nobody is left to be served or a signal asks for it; with status 1 and one line on standard
- * error when the command line can't be satisfied.
+ * error when the command line can't be satisfied. Where a machine runs in the process, it ends with
+ * that, and with the status that its guest chose.
  *
  * Before anything is opened, descriptors 0 to 2 are made sure to exist: an image that got number 2
  * would receive the log.
@@ -43,6 +44,7 @@ int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
     System sys;
+    int status = EXIT_SUCCESS;
 
     fill_standard_fds();
     signal(SIGPIPE, SIG_IGN);
@@ -51,7 +53,7 @@ int main(int argc, char **argv)
     guest_memory_sigbus_init();
     system_init(&sys, &target_registry);
     if (system_start(&sys, argc, argv, &error)) {
-        system_run(&sys);
+        status = system_run(&sys);
     }
     system_fini(&sys);
     if (error) {
@@ -59,5 +61,5 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     /* Of -help into a full file, say. */
-    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return fflush(stdout) == 0 ? status : EXIT_FAILURE;
 }

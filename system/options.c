@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The command line of the stock QEMU, as far as a remote process has a use for it.
+ * The command line of the stock QEMU, as far as there is a use for it here.
  *
  * One table says everything about an option: its name, its argument, its help, when it is acted
  * on and by whom. -help and the parser read it, and so does the test that holds the man page to
  * it. An option that isn't in it is an error. A few that launchers pass to every QEMU and that ask
  * for nothing here are taken silently; what they could ask for beyond that ("-vga std") is an
  * error as well, since a launcher that asks for a display wants to know that there is none.
+ *
+ * A program that has a machine of its own has some options more, and some that mean something
+ * there where a remote process takes them silently: rows of the same name, with the programs that
+ * they are for. What such options say is looked at when the board is made (system/board.c).
  *
  * Parsing only sorts argv: whatever has a value is looked at in its stage, by system/startup.c.
  * Both -OPTION and --OPTION are taken, as by QEMU, and the argument is always the next word.
@@ -62,27 +66,70 @@ const OptionDesc options[] = {
       .stage = OPTION_SETTING, .handle = option_trace, .show = help_trace,
       .help = "enables the trace groups that match pattern" },
 
+    { .name = "accel", .arg = "name[,prop=value...]", .use = OPTION_BOARD,
+      .stage = OPTION_SETTING, .handle = option_board, .show = help_accel,
+      .help = "selects what drives the machine ('-accel help' for list)\n"
+              "of several the first one that works" },
+    { .name = "enable-kvm", .use = OPTION_BOARD,
+      .stage = OPTION_SETTING, .handle = option_board,
+      .help = "the same as -accel kvm" },
+    { .name = "m", .arg = "[size=]megs", .use = OPTION_BOARD,
+      .stage = OPTION_SETTING, .handle = option_board,
+      .help = "sets the guest's memory (default: 128 MiB)" },
+    { .name = "kernel", .arg = "file", .use = OPTION_BOARD,
+      .stage = OPTION_SETTING, .handle = option_board,
+      .help = "starts the guest at this ELF file: PVH or multiboot" },
+    { .name = "append", .arg = "string", .use = OPTION_BOARD,
+      .stage = OPTION_SETTING, .handle = option_board,
+      .help = "the kernel's command line" },
+    { .name = "serial", .arg = "stdio|file:path|unix:path|chardev:id|null|none",
+      .use = OPTION_BOARD, .stage = OPTION_SETTING, .handle = option_board,
+      .help = "the serial port's other end (default: none)" },
+    { .name = "debugcon", .arg = "stdio|file:path|unix:path|chardev:id|null|none",
+      .use = OPTION_BOARD, .stage = OPTION_SETTING, .handle = option_board,
+      .help = "where output to port 0xe9 goes (default: none)" },
+    { .name = "qtest", .arg = "unix:path[,server=on][,wait=off]|fd:number|[chardev:]id",
+      .use = OPTION_BOARD, .stage = OPTION_SETTING, .handle = option_board,
+      .help = "the socket of the test that drives the machine, see -accel qtest" },
+    { .name = "qtest-log", .arg = "/dev/stderr|/dev/fd/2|/dev/null|none",
+      .use = OPTION_BOARD, .stage = OPTION_SETTING, .handle = option_board,
+      .help = "shows the test's conversation (default: none)" },
+    { .name = "S", .use = OPTION_BOARD, .stage = OPTION_SETTING, .handle = option_board,
+      .help = "does not start the CPU; a test drives the machine all the same" },
+
     { .name = "nodefaults", .help = "there are no default devices here" },
     { .name = "no-user-config", .help = "there are no configuration files here" },
+    { .name = "no-reboot", .use = OPTION_BOARD, .help = "the process ends with the guest's reset" },
     { .name = "nographic", .help = "there is no display here" },
     { .name = "display", .arg = "none", .handle = option_none,
       .help = "there is no display here" },
-    { .name = "serial", .arg = "none", .handle = option_none,
+    { .name = "serial", .arg = "none", .use = OPTION_NO_BOARD, .handle = option_none,
       .help = "there is no serial port here" },
     { .name = "monitor", .arg = "none", .handle = option_none,
       .help = "there is no monitor here" },
+    { .name = "net", .arg = "none", .use = OPTION_BOARD, .handle = option_none,
+      .help = "there is no network here" },
+    { .name = "nic", .arg = "none", .use = OPTION_BOARD, .handle = option_none,
+      .help = "there is no network here" },
     { .name = "vga", .arg = "none", .handle = option_none,
       .help = "there is no display adapter here" },
-    { .name = "m", .arg = "[size=]megs", .handle = option_memory,
+    { .name = "m", .arg = "[size=]megs", .use = OPTION_NO_BOARD, .handle = option_memory,
       .help = "guest memory comes over the socket" },
     { .name = NULL }
 };
 /* clang-format on */
 
-static const OptionDesc *option_find(const char *name)
+bool option_applies(const OptionDesc *desc, const Registry *registry)
+{
+    return desc->use == OPTION_ALL ||
+           (desc->use == OPTION_BOARD) == registry_has_board(registry);
+}
+
+static const OptionDesc *option_find(const Registry *registry, const char *name)
 {
     for (const OptionDesc *desc = options; desc->name; desc++) {
-        if (strcmp(desc->name, name) == 0 || (desc->alias && strcmp(desc->alias, name) == 0)) {
+        bool named = strcmp(desc->name, name) == 0 || g_strcmp0(desc->alias, name) == 0;
+        if (named && option_applies(desc, registry)) {
             return desc;
         }
     }
@@ -95,7 +142,7 @@ char *option_text(const OptionItem *item)
 }
 
 /* Takes one option at argv[i]. Returns how many words it has, or 0 and an error. */
-static int parse_one(GPtrArray *items, char **argv, GError **errp)
+static int parse_one(const Registry *registry, GPtrArray *items, char **argv, GError **errp)
 {
     const char *word = argv[0];
 
@@ -103,7 +150,7 @@ static int parse_one(GPtrArray *items, char **argv, GError **errp)
         error_set(errp, "%s: there is no disk_image argument, only options", word);
         return 0;
     }
-    const OptionDesc *desc = option_find(word + (word[1] == '-' ? 2 : 1));
+    const OptionDesc *desc = option_find(registry, word + (word[1] == '-' ? 2 : 1));
     if (!desc) {
         error_set(errp, "%s: invalid option", word);
         return 0;
@@ -120,12 +167,12 @@ static int parse_one(GPtrArray *items, char **argv, GError **errp)
     return desc->arg ? 2 : 1;
 }
 
-GPtrArray *options_parse(int argc, char **argv, GError **errp)
+GPtrArray *options_parse(const Registry *registry, int argc, char **argv, GError **errp)
 {
     GPtrArray *items = g_ptr_array_new_with_free_func(g_free);
 
     for (int i = 1; i < argc;) {
-        int words = parse_one(items, argv + i, errp);
+        int words = parse_one(registry, items, argv + i, errp);
         if (!words) {
             g_ptr_array_free(items, TRUE);
             return NULL;
@@ -139,6 +186,12 @@ bool option_none(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **err
 {
     return strcmp(item->value, "none") == 0 ||
            error_set(errp, "only 'none' is possible: %s", item->desc->help);
+}
+
+bool option_board(System *sys, const OptionItem *item, GError **errp G_GNUC_UNUSED)
+{
+    g_ptr_array_add(sys->board_items, (void *)item);
+    return true;
 }
 
 bool option_memory(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **errp)

@@ -32,11 +32,15 @@ typedef enum OptionStage {
     OPTION_STAGES
 } OptionStage;
 
+/* The programs that have an option. */
+typedef enum OptionUse { OPTION_ALL, OPTION_BOARD, OPTION_NO_BOARD } OptionUse;
+
 struct OptionDesc {
     const char *name;  /* without '-' */
     const char *alias; /* or NULL */
     const char *arg;   /* for -help; NULL: takes none */
     const char *help;  /* lines for -help */
+    OptionUse use;
     OptionStage stage;
     bool last_wins; /* of several only the last one counts */
     /* False and an error, without the option in front of it. */
@@ -48,9 +52,11 @@ struct OptionDesc {
 /* Ended by a NULL name. */
 extern const OptionDesc options[];
 
+/* Does a program with this registry have the option? */
+bool option_applies(const OptionDesc *desc, const Registry *registry);
 /* OptionItem *, in the order of the command line; value and name point into argv. NULL and an
  * error, the option in front of it, on an unknown option or a missing argument. */
-GPtrArray *options_parse(int argc, char **argv, GError **errp);
+GPtrArray *options_parse(const Registry *registry, int argc, char **argv, GError **errp);
 /* "-OPTION VALUE". The caller frees it. */
 char *option_text(const OptionItem *item);
 
@@ -62,6 +68,7 @@ bool option_trace_groups(System *sys, const OptionItem *item, GError **errp);
 bool option_trace(System *sys, const OptionItem *item, GError **errp);
 bool option_logfile(System *sys, const OptionItem *item, GError **errp);
 bool option_pidfile(System *sys, const OptionItem *item, GError **errp);
+bool option_board(System *sys, const OptionItem *item, GError **errp);
 bool option_chardev(System *sys, const OptionItem *item, GError **errp);  /* chardev.c */
 bool option_machine(System *sys, const OptionItem *item, GError **errp);  /* machine.c */
 bool option_blockdev(System *sys, const OptionItem *item, GError **errp); /* startup.c */

@@ -58,6 +58,9 @@ static const BlockEngineType *const block_engines[] = {
 };
 
 static const MachineType *const machines[] = {
+#ifdef CONFIG_PC
+    &pc_machine_type,
+#endif
 #ifdef CONFIG_REMOTE_MACHINE
     &remote_machine_type,
 #endif
@@ -67,6 +70,9 @@ static const MachineType *const machines[] = {
 static const ObjectType *const objects[] = {
 #ifdef CONFIG_MPQEMU
     &remote_object_type,
+#endif
+#ifdef CONFIG_PC
+    &memory_backend_type,
 #endif
     NULL
 };

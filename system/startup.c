@@ -3,7 +3,7 @@
  * From the command line to a process that serves, in this order:
  *
  *   parse ─► help, if anything asks for it ─► settings, chardevs, machine ─► block nodes ─► devices
- *   ─► objects ─► threads and sockets ─► log file, pid file ─► serve
+ *   ─► objects ─► threads and sockets, the board ─► log file, pid file ─► serve, run
  *
  * The order of kinds is fixed, as in QEMU, so that the command line may have them in any. An error
  * ends the process with one sentence, and what was done up to there is undone: up to "objects"
@@ -14,6 +14,7 @@
  * that has ended. The signals that end the process are blocked from the moment there are threads
  * and read from a descriptor; before that they end it at once, as there is nothing to save yet.
  */
+#include "system/board.h"
 #include "system/machine.h"
 #include "system/options.h"
 #include "system/system.h"
@@ -27,11 +28,27 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+/* Objects beside a board live as long as that does, if they don't end before. */
+static void quit_if_over(System *sys)
+{
+    if (!sys->board_live && sys->objects->live == 0) {
+        g_main_loop_quit(sys->main_loop);
+    }
+}
+
 static void all_objects_ended(void *opaque)
+{
+    quit_if_over(opaque);
+}
+
+static void board_ended(void *opaque, int status)
 {
     System *sys = opaque;
 
-    g_main_loop_quit(sys->main_loop);
+    sys->board_live = false;
+    sys->status = status;
+    object_set_stop(sys->objects);
+    quit_if_over(sys);
 }
 
 static void chardev_free(void *opaque)
@@ -40,6 +57,7 @@ static void chardev_free(void *opaque)
 
     g_free(chardev->id);
     g_free(chardev->fd);
+    g_free(chardev->path);
     g_free(chardev);
 }
 
@@ -51,6 +69,7 @@ void system_init(System *sys, const Registry *registry)
     sys->devices = device_tree_new(registry->devices, sys->blocks);
     sys->objects = object_set_new(registry->objects, sys->devices, all_objects_ended, sys);
     sys->chardevs = g_ptr_array_new_with_free_func(chardev_free);
+    sys->board_items = g_ptr_array_new();
 }
 
 bool option_blockdev(System *sys, const OptionItem *item, GError **errp)
@@ -133,7 +152,11 @@ static gboolean stop_signal(int fd, GIOCondition condition G_GNUC_UNUSED, gpoint
 
     if (read(fd, &info, sizeof(info)) == sizeof(info)) {
         log_line(NULL, "terminating on signal %u from pid %u", info.ssi_signo, info.ssi_pid);
-        object_set_stop(sys->objects);
+        if (sys->board_live) {
+            sys->machine->board->stop(sys->board);
+        } else {
+            object_set_stop(sys->objects);
+        }
     }
     /* Further ones change nothing: what is in flight has to be written either way. */
     sys->signal_watch = 0;
@@ -157,6 +180,28 @@ static bool catch_signals(System *sys, GError **errp)
     return true;
 }
 
+/* A machine without a board does something for its objects only. */
+static bool check_served(const System *sys, GError **errp)
+{
+    if (sys->board_items->len > 0) {
+        g_autofree char *text = option_text(g_ptr_array_index(sys->board_items, 0));
+        return error_set(errp, "%s: nothing of the machine '%s' runs in this process", text,
+                         sys->machine->name);
+    }
+    return sys->objects->objects->len > 0 ||
+           error_set(errp, "nothing to serve: no -object is given (see -object help)");
+}
+
+static bool make_board(System *sys, GError **errp)
+{
+    const BoardType *type = sys->machine->board;
+
+    if (type) {
+        sys->board = type->create(sys, board_ended, sys, errp);
+    }
+    return !type || sys->board;
+}
+
 static bool start(System *sys, const GPtrArray *items, GError **errp)
 {
     if (!sys->registry->machines[0]) {
@@ -167,14 +212,18 @@ static bool start(System *sys, const GPtrArray *items, GError **errp)
         !complete_machine(sys, errp)) {
         return false;
     }
-    if (sys->objects->objects->len == 0) {
-        return error_set(errp, "nothing to serve: no -object is given (see -object help)");
-    }
-    if (!catch_signals(sys, errp) || !object_set_prepare(sys->objects, errp) ||
-        !run_stages(sys, items, OPTION_LOGFILE, OPTION_PIDFILE, errp)) {
+    if (!sys->machine->board && !check_served(sys, errp)) {
         return false;
     }
+    if (!catch_signals(sys, errp) || !object_set_prepare(sys->objects, errp) ||
+        !make_board(sys, errp) || !run_stages(sys, items, OPTION_LOGFILE, OPTION_PIDFILE, errp)) {
+        return false;
+    }
+    sys->board_live = sys->board != NULL;
     object_set_serve(sys->objects);
+    if (sys->board) {
+        sys->machine->board->start(sys->board);
+    }
     return true;
 }
 
@@ -191,7 +240,7 @@ static bool show_help(const System *sys, const GPtrArray *items)
 
 bool system_start(System *sys, int argc, char **argv, GError **errp)
 {
-    GPtrArray *items = options_parse(argc, argv, errp);
+    GPtrArray *items = options_parse(sys->registry, argc, argv, errp);
     bool started;
 
     if (!items) {
@@ -202,18 +251,25 @@ bool system_start(System *sys, int argc, char **argv, GError **errp)
     return started;
 }
 
-void system_run(System *sys)
+int system_run(System *sys)
 {
-    g_main_loop_run(sys->main_loop);
+    if (sys->board_live || sys->objects->live > 0) {
+        g_main_loop_run(sys->main_loop);
+    }
+    return sys->status;
 }
 
 void system_fini(System *sys)
 {
+    if (sys->board) {
+        sys->machine->board->destroy(sys->board);
+    }
     object_set_free(sys->objects);
     device_tree_free(sys->devices);
     block_graph_free(sys->blocks);
     machine_clear(sys);
     g_ptr_array_free(sys->chardevs, TRUE);
+    g_ptr_array_free(sys->board_items, TRUE);
     if (sys->signal_watch) {
         g_source_remove(sys->signal_watch);
     }

@@ -7,6 +7,8 @@
 #include "system/pidfile.h"
 #include "system/registry.h"
 
+typedef struct Board Board; /* system/board.h */
+
 typedef struct System {
     const Registry *registry;
     GMainLoop *main_loop;
@@ -18,6 +20,10 @@ typedef struct System {
     const MachineType *machine;
     void *machine_state;
     char *machine_origin;
+    GPtrArray *board_items; /* OptionItem *: options that say something about a board */
+    Board *board;           /* or NULL */
+    bool board_live;        /* started, and has not ended */
+    int status;             /* for exit() */
     PidFile pidfile;
     int signal_fd;
     unsigned signal_watch;
@@ -27,8 +33,9 @@ void system_init(System *sys, const Registry *registry);
 /* Takes the whole command line: sets up all that it asks for, or nothing. False with an error; or,
  * if it asked for help which has been printed now, without one. */
 bool system_start(System *sys, int argc, char **argv, GError **errp);
-/* Serves until the last object has ended, or SIGTERM, SIGINT or SIGHUP has ended them all. */
-void system_run(System *sys);
+/* Runs until the board has ended, or without one the last object; or SIGTERM, SIGINT or SIGHUP has
+ * ended them all. Returns the exit status. */
+int system_run(System *sys);
 /* After system_start(), whatever became of it. */
 void system_fini(System *sys);
 

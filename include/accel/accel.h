@@ -26,8 +26,10 @@ typedef struct AccelType {
     /* Main thread: the board's loop runs now. ended() comes once, on any thread, when the guest or
      * the tester has finished; code is the exit status. */
     void (*start)(Accel *accel);
-    /* Main thread: ended() follows if it has not come yet. */
+    /* Main thread, once, after start() and while the board's loop runs: ended() follows if it has
+     * not come yet. A vCPU's thread is gone on return. */
     void (*stop)(Accel *accel);
+    /* Main thread; the board's loop runs no more. Before start(), or after stop(). */
     void (*destroy)(Accel *accel);
 } AccelType;
 

@@ -8,9 +8,14 @@
 #include "hw/core/device.h"
 #include "system/object.h"
 
+typedef struct BoardType BoardType; /* system/board.h */
+
+/* A UNIX stream socket with a name: one of fd and path. */
 typedef struct Chardev {
     char *id;
-    char *fd; /* number of an inherited connected UNIX stream socket, checked */
+    char *fd; /* number of an inherited connected socket, checked; or NULL */
+    char *path;
+    bool server; /* listen on path */
 } Chardev;
 
 /* What a machine type may use when the devices are there. */
@@ -29,8 +34,10 @@ typedef struct MachineType {
     /* After -device and -object: adds what the machine's properties ask for. origin: the -machine
      * option as typed. */
     bool (*complete)(void *state, const MachineWorld *world, const char *origin, GError **errp);
+    const BoardType *board; /* what runs in this process; NULL: it only serves devices */
 } MachineType;
 
 extern const MachineType remote_machine_type; /* x-remote, alias remote */
+extern const MachineType pc_machine_type;     /* pc */
 
 #endif

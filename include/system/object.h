@@ -77,6 +77,7 @@ void object_ended(Object *obj);
  * and an error if id is NULL or none. */
 bool object_id_check(const char *id, GError **errp);
 
-extern const ObjectType remote_object_type; /* x-remote-object */
+extern const ObjectType remote_object_type;  /* x-remote-object */
+extern const ObjectType memory_backend_type; /* memory-backend-memfd */
 
 #endif

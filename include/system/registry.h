@@ -28,4 +28,15 @@ typedef struct Registry {
 
 extern const Registry target_registry;
 
+/* Can a machine run in this process, or does it only serve devices? */
+static inline bool registry_has_board(const Registry *registry)
+{
+    for (unsigned i = 0; registry->machines[i]; i++) {
+        if (registry->machines[i]->board) {
+            return true;
+        }
+    }
+    return false;
+}
+
 #endif

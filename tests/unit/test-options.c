@@ -11,13 +11,23 @@ typedef struct Case {
     const char *error;   /* or NULL */
 } Case;
 
-static void test_table_names(void)
+/* Programs as the table tells them apart: one that only serves, and one with a board. */
+static const MachineType serving = { .name = "serving" };
+/* A board that nobody looks at. */
+static const MachineType running = { .name = "running", .board = (const void *)&serving };
+static const MachineType *const remote_machines[] = { &serving, NULL };
+static const MachineType *const stock_machines[] = { &running, &serving, NULL };
+static const Registry remote = { .program = "remote", .machines = remote_machines };
+static const Registry stock = { .program = "stock", .machines = stock_machines };
+static const Registry *const programs[] = { &remote, &stock };
+
+static void check_names(gconstpointer program)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
 
     for (const OptionDesc *desc = options; desc->name; desc++) {
         const char *names[] = { desc->name, desc->alias };
-        for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        for (unsigned i = 0; option_applies(desc, program) && i < G_N_ELEMENTS(names); i++) {
             if (names[i]) {
                 g_assert_cmpint(names[i][0], !=, '-');
                 g_assert_true(g_hash_table_add(seen, (void *)names[i]));
@@ -48,14 +58,53 @@ static int count(const Case *c)
     return n;
 }
 
-static GPtrArray *parse(const Case *c, GError **errp)
+static GPtrArray *parse_for(const Registry *program, const Case *c, GError **errp)
 {
     char *argv[8] = { (char *)"program" };
 
     for (int i = 0; i < count(c); i++) {
         argv[i + 1] = (char *)c->argv[i];
     }
-    return options_parse(count(c) + 1, argv, errp);
+    return options_parse(program, count(c) + 1, argv, errp);
+}
+
+static GPtrArray *parse(const Case *c, GError **errp)
+{
+    return parse_for(&remote, c, errp);
+}
+
+/* What means something to a board is no option of a program that has none. */
+static void test_board(void)
+{
+    static const Case cases[] = {
+        { { "-kernel", "x" }, "-kernel: invalid option" },
+        { { "-kernel" }, "-kernel: invalid option" },
+        { { "-qtest", "unix:x" }, "-qtest: invalid option" },
+        { { "-accel", "kvm" }, "-accel: invalid option" },
+        { { "-S" }, "-S: invalid option" },
+    };
+    static const Case both = { { "-m", "1G", "-serial", "none" }, NULL };
+    OptionUse uses[] = { OPTION_NO_BOARD, OPTION_BOARD };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_null(parse(&cases[i], &error));
+        g_assert_cmpstr(error->message, ==, cases[i].error);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        GPtrArray *items = cases[i].argv[1] || i == 4 ? parse_for(&stock, &cases[i], NULL) : NULL;
+        g_assert_true(!items == (i == 1));
+        g_clear_pointer(&items, g_ptr_array_unref);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(programs); i++) {
+        GPtrArray *items = parse_for(programs[i], &both, NULL);
+        g_assert_cmpint(items->len, ==, 2);
+        for (unsigned k = 0; k < items->len; k++) {
+            const OptionItem *item = g_ptr_array_index(items, k);
+            g_assert_cmpint(item->desc->use, ==, uses[i]);
+        }
+        g_ptr_array_unref(items);
+    }
 }
 
 static void test_refused(void)
@@ -129,7 +178,9 @@ static void test_ids(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/options/table/names", test_table_names);
+    g_test_add_data_func("/options/table/names/remote", &remote, check_names);
+    g_test_add_data_func("/options/table/names/stock", &stock, check_names);
+    g_test_add_func("/options/parse/board", test_board);
     g_test_add_func("/options/table/rows", test_table_rows);
     g_test_add_func("/options/parse/refused", test_refused);
     g_test_add_func("/options/parse/taken", test_taken);
