@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See machine.h. The command lines are the documented ones, the same for this tree's programs and
+ * the distribution's but for the accelerator: that one has no -accel qtest, and stands still under
+ * TCG instead.
+ */
+#include "machine.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define RAM_MIB "64"
+
+static const char *const way_names[WAYS] = {
+    [WAY_LOCAL] = "local",
+    [WAY_PROXY] = "proxy",
+    [WAY_REFERENCE] = "reference",
+    [WAY_FOREIGN] = "foreign",
+};
+
+/* ---- programs ---- */
+
+static const char *vm_program(void)
+{
+    const char *name = g_getenv("QEMU_VM");
+
+    return name ? name : "qemu-system-x86_64";
+}
+
+static const char *vm_missing(void)
+{
+    g_autofree char *path = g_find_program_in_path(vm_program());
+
+    return path ? NULL : "the distribution's qemu-system-x86_64 is not installed";
+}
+
+static bool is_built(const char *variable)
+{
+    const char *path = g_getenv(variable);
+
+    return path && g_file_test(path, G_FILE_TEST_IS_EXECUTABLE);
+}
+
+const char *machine_missing(Way way)
+{
+    if (way != WAY_REFERENCE && !is_built("QEMU_STOCK")) {
+        return "$QEMU_STOCK is not built";
+    }
+    if (way == WAY_PROXY && !is_built("QEMU_REMOTE")) {
+        return "$QEMU_REMOTE is not built";
+    }
+    return way == WAY_REFERENCE || way == WAY_FOREIGN ? vm_missing() : NULL;
+}
+
+/* ---- disks ---- */
+
+uint8_t machine_pattern(unsigned disk, uint64_t block)
+{
+    return 0x35 * (disk + 1) ^ (block * 11 + 5);
+}
+
+static char *image_path(const Machine *m, unsigned disk)
+{
+    return g_strdup_printf("%s/disk%u", m->dir, disk);
+}
+
+static void make_image(const Machine *m, unsigned disk)
+{
+    g_autofree char *path = image_path(m, disk);
+    g_autofree char *bytes = g_malloc(DISK_BLOCKS * 512);
+
+    for (unsigned b = 0; b < DISK_BLOCKS; b++) {
+        memset(bytes + b * 512, machine_pattern(disk, b), 512);
+    }
+    g_assert_true(g_file_set_contents(path, bytes, DISK_BLOCKS * 512, NULL));
+}
+
+void machine_image_read(Machine *m, unsigned disk, uint64_t block, void *buf, unsigned blocks)
+{
+    g_autofree char *path = image_path(m, disk);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(pread(fd, buf, blocks * 512, block * 512), ==, blocks * 512);
+    close(fd);
+}
+
+/* ---- command lines ---- */
+
+static void add(GPtrArray *args, const char *first, ...) G_GNUC_NULL_TERMINATED;
+
+static void add(GPtrArray *args, const char *first, ...)
+{
+    va_list ap;
+
+    va_start(ap, first);
+    for (const char *arg = first; arg; arg = va_arg(ap, const char *)) {
+        g_ptr_array_add(args, g_strdup(arg));
+    }
+    va_end(ap);
+}
+
+static void add_device(const Machine *m, GPtrArray *args)
+{
+    add(args, "-device", "lsi53c895a,id=lsi0", NULL);
+    for (unsigned d = 0; d < m->disks; d++) {
+        g_autofree char *path = image_path(m, d);
+        g_autofree char *drive =
+            g_strdup_printf("if=none,id=drive%u,format=raw,file=%s", d, path);
+        g_autofree char *device = g_strdup_printf(
+            "scsi-hd,id=disk%u,drive=drive%u,bus=lsi0.0,scsi-id=%u,serial=SN%u", d, d, d, d);
+        add(args, "-drive", drive, "-device", device, NULL);
+    }
+}
+
+static void start_remote(Machine *m, int fd)
+{
+    g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *object =
+        g_strdup_printf("x-remote-object,id=robj0,devid=lsi0,fd=%d", fd);
+
+    add(args, m->way == WAY_FOREIGN ? vm_program() : g_getenv("QEMU_REMOTE"), "-machine",
+        "x-remote", "-nodefaults", "-display", "none", NULL);
+    add_device(m, args);
+    add(args, "-object", object, NULL);
+    g_ptr_array_add(args, NULL);
+    m->remote = qtest_spawn((const char *const *)args->pdata, fd);
+}
+
+static void start_vm(Machine *m, int fd)
+{
+    g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free);
+
+    if (m->way == WAY_REFERENCE) {
+        add(args, vm_program(), "-accel", "tcg", "-S", "-qtest-log", "none", NULL);
+    } else {
+        add(args, g_getenv("QEMU_STOCK"), "-accel", "qtest", NULL);
+    }
+    add(args, "-machine", "pc", "-m", RAM_MIB, "-nodefaults", "-display", "none", NULL);
+    if (fd >= 0) {
+        g_autofree char *proxy = g_strdup_printf("x-pci-proxy-dev,id=lsi0,fd=%d", fd);
+        add(args, "-device", proxy, NULL);
+    } else {
+        add_device(m, args);
+    }
+    g_ptr_array_add(args, NULL);
+    m->q = qtest_start((const char *const *)args->pdata, fd);
+}
+
+Machine *machine_start(Way way, unsigned disks)
+{
+    Machine *m = g_new0(Machine, 1);
+
+    m->way = way;
+    m->disks = disks;
+    m->dir = g_dir_make_tmp("machine-XXXXXX", NULL);
+    for (unsigned d = 0; d < disks; d++) {
+        make_image(m, d);
+    }
+    if (machine_is_proxied(m)) {
+        int pair[2];
+        g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+        start_remote(m, pair[0]);
+        close(pair[0]);
+        start_vm(m, pair[1]);
+        close(pair[1]);
+    } else {
+        start_vm(m, -1);
+    }
+    return m;
+}
+
+/* This tree's stock profile ends with its tester; a remote ends with its proxy. Both by status 0,
+ * which is how sanitizers say that they have found nothing. */
+void machine_stop(Machine *m)
+{
+    if (m->lsi) {
+        qlsi_free(m->lsi);
+    }
+    if (m->way == WAY_REFERENCE) {
+        qtest_stop(m->q);
+    } else {
+        g_assert_cmpint(qtest_hang_up(m->q), ==, 0);
+    }
+    if (m->remote) {
+        g_assert_cmpint(qtest_reap(m->remote), ==, 0);
+    }
+    for (unsigned d = 0; d < m->disks; d++) {
+        g_autofree char *path = image_path(m, d);
+        g_unlink(path);
+    }
+    g_rmdir(m->dir);
+    g_free(m->dir);
+    g_free(m);
+}
+
+/* ---- the list ---- */
+
+typedef struct Case {
+    const MachineTest *test;
+    Way way;
+} Case;
+
+static void run_case(gconstpointer data)
+{
+    const Case *c = data;
+    const char *missing = machine_missing(c->way);
+    Machine *m;
+
+    if (missing) {
+        g_test_skip(missing);
+        return;
+    }
+    m = machine_start(c->way, c->test->disks);
+    m->lsi = qlsi_new(m->q);
+    c->test->fn(m);
+    machine_stop(m);
+}
+
+void machine_add_tests(const MachineTest *tests)
+{
+    for (Way way = 0; way < WAYS; way++) {
+        for (const MachineTest *t = tests; t->name; t++) {
+            g_autofree char *path = g_strdup_printf("/%s/%s", way_names[way], t->name);
+            Case *c;
+            if (t->ways && !(t->ways >> way & 1)) {
+                continue;
+            }
+            c = g_new(Case, 1);
+            *c = (Case){ t, way };
+            g_test_add_data_func_full(path, c, run_case, g_free);
+        }
+    }
+}
