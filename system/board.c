@@ -352,7 +352,7 @@ static bool make_pc(Board *board, GError **errp)
         return false;
     }
     board->pc = pc_new(board->loop, &config, errp);
-    return blame(board->pc != NULL, item_find(board, "m"), errp) && plug_devices(board, errp);
+    return blame(board->pc != NULL, item_find(board, "m"), errp);
 }
 
 /* --- the end --- */
@@ -566,7 +566,8 @@ static Board *board_create(System *sys, void (*ended)(void *opaque, int status),
     } else if (ok) {
         ok = make_accel(board, errp);
     }
-    if (!ok) {
+    /* After the accelerator, which may take a device's irqfd. */
+    if (!ok || !plug_devices(board, errp)) {
         board_destroy(board);
         return NULL;
     }

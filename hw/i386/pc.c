@@ -131,6 +131,7 @@ void pc_free(Pc *pc)
         pci_bus_unplug(&pc->bus, dev);
     }
     g_ptr_array_free(pc->devices, TRUE);
+    loop_work_cancel(&pc->drained);
     pc_serial_fini(&pc->serial);
     pc_output_fini(&pc->debug);
     memory_map_free(pc->map);
@@ -162,6 +163,10 @@ bool pc_add_device(Pc *pc, PciDev *dev, int devfn, GError **errp)
 void pc_set_sink(Pc *pc, const PcSink *sink)
 {
     pc->sink = *sink;
+    /* What the one before had is gone with it. */
+    for (unsigned devfn = 0; devfn < PCI_DEVFN_MAX; devfn++) {
+        pc->irqfd[devfn].gsi = -1;
+    }
 }
 
 Loop *pc_loop(const Pc *pc)

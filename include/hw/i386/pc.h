@@ -45,7 +45,8 @@ void pc_free(Pc *pc);
 /* Main thread, before the board's thread runs: puts dev on the root bus and attaches it. devfn -1:
  * the first free slot. */
 bool pc_add_device(Pc *pc, PciDev *dev, int devfn, GError **errp);
-/* Main thread, before anything is driven. */
+/* Main thread, before anything is driven, and before a device is added that brings an irqfd; an
+ * empty one when what is behind the present one goes. */
 void pc_set_sink(Pc *pc, const PcSink *sink);
 
 Loop *pc_loop(const Pc *pc);
