@@ -44,7 +44,8 @@ bool kvm_vcpu_create(Accel *accel, const BootEntry *entry, GError **errp);
 void kvm_vcpu_start(Accel *accel);
 /* Any thread: out of KVM_RUN. */
 void kvm_vcpu_kick(Accel *accel);
-/* Waits for its thread, which has seen the exit status. */
+/* Waits for its thread, once there is an exit status for it to see. */
+void kvm_vcpu_join(Accel *accel);
 void kvm_vcpu_destroy(Accel *accel);
 
 #endif

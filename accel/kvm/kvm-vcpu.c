@@ -258,11 +258,17 @@ void kvm_vcpu_kick(Accel *accel)
     }
 }
 
-void kvm_vcpu_destroy(Accel *accel)
+void kvm_vcpu_join(Accel *accel)
 {
     if (accel->thread) {
-        g_thread_join(accel->thread);
+        g_thread_join(g_steal_pointer(&accel->thread));
+        g_atomic_int_set(&accel->has_tid, false);
     }
+}
+
+void kvm_vcpu_destroy(Accel *accel)
+{
+    g_assert(!accel->thread);
     if (accel->run) {
         munmap(accel->run, accel->run_size);
     }

@@ -7,7 +7,8 @@
  *
  * States: created, running, ended. The end is an exit status, which the guest, a failure or stop()
  * sets; whoever sets it first wins, and the vCPU's thread, once it has seen it, reports it and is
- * gone. So ended() comes once, from that thread, and after it nobody enters the board any more.
+ * gone. So ended() comes once, from that thread, and after it nobody enters the board any more;
+ * stop() waits for that.
  *
  * create, start, stop and destroy: main thread. The sink: board's thread.
  */
@@ -139,6 +140,9 @@ static void guest_exit(void *opaque, int code)
 
 static void accel_kvm_destroy(Accel *accel)
 {
+    static const PcSink nobody = { 0 };
+
+    pc_set_sink(accel->pc, &nobody);
     kvm_vcpu_destroy(accel);
     kvm_irq_fini(accel);
     fd_clear(&accel->vm);
@@ -186,6 +190,7 @@ static Accel *accel_kvm_create(Pc *pc, const AccelOptions *options,
 static void accel_kvm_stop(Accel *accel)
 {
     kvm_end(accel, EXIT_SUCCESS);
+    kvm_vcpu_join(accel);
 }
 
 const AccelType accel_kvm_type = {

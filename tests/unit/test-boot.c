@@ -48,7 +48,8 @@ static void set_checksum(Image *im)
     im->mb[2] = -(im->mb[0] + im->mb[1]);
 }
 
-/* A good one of 32 bits, for either protocol: mb_at 0 is no multiboot header, note_len 0 no note. */
+/* A good one of 32 bits, for either protocol. Without mb_at it has no multiboot header, without
+ * note_len no note. */
 static Image image32(void)
 {
     Image im = {

@@ -31,6 +31,7 @@ typedef struct KvmTest {
     GAsyncQueue *ends; /* exit status + 1 */
     char *kernel;
     int debug[2];
+    bool started;
 } KvmTest;
 
 static bool have_kvm(void)
@@ -101,6 +102,7 @@ static KvmTest *kt_start(const uint8_t *code, size_t len)
 {
     KvmTest *t = kt_new(code, len);
 
+    t->started = true;
     accel_kvm_type.start(t->accel);
     return t;
 }
@@ -122,8 +124,12 @@ static char *kt_output(KvmTest *t)
     return g_strndup(buf, MAX(n, 0));
 }
 
+/* Stopped here, if not before: as it must be before the loop ends. */
 static void kt_free(KvmTest *t)
 {
+    if (t->started) {
+        accel_kvm_type.stop(t->accel);
+    }
     loop_quit(t->loop);
     g_thread_join(t->board);
     accel_kvm_type.destroy(t->accel);
@@ -144,7 +150,6 @@ static void test_guest_exit(void)
     if (have_kvm()) {
         KvmTest *t = kt_start(CODE(0x66, 0xba, 0x01, 0x05, 0xb0, 0x05, 0xee, 0xeb, 0xfe));
         g_assert_cmpint(kt_wait(t), ==, 11);
-        accel_kvm_type.stop(t->accel); /* too late to count */
         kt_free(t);
     }
 }
@@ -209,7 +214,7 @@ static void check_stop(const uint8_t *code, size_t len, unsigned delay_ms)
 
     g_usleep(delay_ms * 1000);
     accel_kvm_type.stop(t->accel);
-    accel_kvm_type.stop(t->accel);
+    g_assert_cmpint(g_async_queue_length(t->ends), ==, 1); /* the thread is gone */
     g_assert_cmpint(kt_wait(t), ==, 0);
     kt_free(t);
 }
