@@ -9,6 +9,9 @@
  * after one with an answer the peer is about to do something else, so the loop's wait serves as
  * well as an attempt that would find nothing. Deferred work runs in between in both cases.
  *
+ * The buffer grows with what has arrived, never with what a header announces, so that a frame costs
+ * its peer the bytes; after a long one it shrinks again.
+ *
  * Sending goes to the socket directly; what it doesn't take is queued with duplicates of its
  * descriptors, and the link waits for room instead of for frames. So a peer that doesn't read
  * isn't read from either, and what is queued for it stays bounded.
@@ -23,13 +26,17 @@
 #include "remote/link.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 /* Frames of one wakeup, so that timers and completions get their turn. */
 #define FRAMES_PER_TURN 64
+/* Of one link_drain(): more than a socket holds, and an end for a peer that never stops. */
+#define FRAMES_PER_DRAIN 4096
+/* What the receive buffer has between long frames. */
+#define BUF_SIZE 4096
 
 typedef struct Chunk {
     size_t len, sent;
@@ -47,7 +54,8 @@ struct Link {
     LoopWork end; /* calls ended() */
 
     uint8_t *buf; /* the frame being received */
-    size_t have;  /* bytes of it */
+    size_t room;  /* bytes of buf */
+    size_t have;  /* bytes of the frame */
     size_t need;  /* its size, or the header's until that is complete */
     bool in_body; /* header is complete */
     FdSet fds;
@@ -254,6 +262,12 @@ static void take_fds(Link *link, struct msghdr *msg)
     }
 }
 
+static void set_room(Link *link, size_t room)
+{
+    link->room = MIN(room, link->proto->max_frame);
+    link->buf = g_realloc(link->buf, link->room);
+}
+
 /* Bytes received, 0 at the end of file, or -errno. */
 static ssize_t receive_some(Link *link)
 {
@@ -261,7 +275,11 @@ static ssize_t receive_some(Link *link)
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int) * FDSET_MAX)];
     } control;
-    struct iovec iov = { .iov_base = link->buf + link->have, .iov_len = link->need - link->have };
+    if (link->have == link->room) {
+        set_room(link, 2 * link->room);
+    }
+    struct iovec iov = { .iov_base = link->buf + link->have,
+                         .iov_len = MIN(link->need, link->room) - link->have };
     struct msghdr msg = {
         .msg_iov = &iov,
         .msg_iovlen = 1,
@@ -356,6 +374,9 @@ static void handle_frame(Link *link)
         link->have = 0;
         link->need = link->proto->header_size;
         link->in_body = false;
+        if (link->room > BUF_SIZE) {
+            set_room(link, BUF_SIZE);
+        }
     }
 }
 
@@ -379,7 +400,7 @@ static void handle_frames(Link *link, unsigned max, bool all)
 void link_drain(Link *link)
 {
     if (!link->handling) {
-        handle_frames(link, UINT_MAX, true);
+        handle_frames(link, FRAMES_PER_DRAIN, true);
     }
 }
 
@@ -438,6 +459,13 @@ void link_release(Link *link)
     watch_update(link);
 }
 
+bool link_hung_up(const Link *link)
+{
+    struct pollfd pfd = { .fd = link->fd, .events = POLLRDHUP };
+
+    return link->ending || (poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLRDHUP | POLLHUP)));
+}
+
 const uint8_t *link_partial(const Link *link, size_t *len)
 {
     *len = link->have;
@@ -479,7 +507,7 @@ Link *link_new(Loop *loop, int fd, const LinkProto *proto, void *opaque)
     int err = check_socket(sock);
     Link *link;
 
-    g_assert(proto->header_size > 0 && proto->header_size <= proto->max_frame);
+    g_assert(proto->header_size > 0 && proto->header_size <= MIN(proto->max_frame, BUF_SIZE));
     if (err != 0) {
         errno = err;
         return NULL;
@@ -498,7 +526,7 @@ Link *link_new(Loop *loop, int fd, const LinkProto *proto, void *opaque)
         errno = err;
         return NULL;
     }
-    link->buf = g_malloc(proto->max_frame);
+    set_room(link, BUF_SIZE);
     fd_steal(&sock);
     return link;
 }

@@ -20,7 +20,7 @@ typedef struct Link Link;
 
 typedef struct LinkProto {
     size_t header_size;
-    size_t max_frame; /* header included: the receive buffer */
+    size_t max_frame; /* header included; what the receive buffer may grow to */
     size_t max_queue; /* bytes of unsent replies before the peer counts as stuck */
     /* Whole frame's size from its header, or 0 if framing is lost: *why then says it in words
      * (static or interned), and the link ends. */
@@ -53,7 +53,12 @@ void link_release(Link *link);
 /* What was received of the frame in work, *len bytes (0: none). For ended() to say where it was. */
 const uint8_t *link_partial(const Link *link, size_t *len);
 
-/* Handles every frame that is in the socket now, until it would block, the link is held or ends.
+/* The peer has closed its end (what it sent before may still be there to be read), or the link is
+ * ending. */
+bool link_hung_up(const Link *link);
+
+/* Handles every frame that is in the socket now, until it would block, the link is held or ends
+ * (or, with a peer that floods, a few thousand frames).
  * For events that must not overtake the messages sent before them (resample). Not from frame(). */
 void link_drain(Link *link);
 
