@@ -12,6 +12,12 @@
  * What could spin is refused or dropped: the same eventfd for both ends, a resample descriptor
  * that can't be read although it is readable, or stays readable however often it is read.
  *
+ * Automasked INTx (vfio-user) differs in one thing: a signal leaves the line `unacked`, and until
+ * that is taken back, by a message or by the resample descriptor, no further one is sent. It is
+ * set before the descriptor is written, as the answer may come at once; and it belongs to that
+ * descriptor, so a new one begins without it, or an interrupt that was signalled on the old one
+ * and never seen would be the last.
+ *
  * On the machine's thread.
  */
 #include "remote/iohub.h"
@@ -38,30 +44,39 @@ void iohub_init(IoHub *hub, Loop *loop)
 void iohub_fini(IoHub *hub)
 {
     iohub_unbind(hub);
+    for (unsigned i = 0; i < IOHUB_IRQS; i++) {
+        g_free(hub->vectors[i]);
+    }
 }
 
 /* --- signalling --- */
 
-static void signal_irqfd(IoHub *hub)
+static void signal_fd(IoHub *hub, int *fd)
 {
-    struct pollfd room = { .fd = hub->irqfd, .events = POLLOUT };
+    struct pollfd room = { .fd = *fd, .events = POLLOUT };
     uint64_t one = 1;
     ssize_t ret;
 
-    if (hub->irqfd < 0 || hub->masked) {
-        return;
-    }
     hub->signals++;
     if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT)) {
         return;
     }
     do {
-        ret = write(hub->irqfd, &one, sizeof(one));
+        ret = write(*fd, &one, sizeof(one));
     } while (ret < 0 && errno == EINTR);
     if (ret < 0 && errno != EAGAIN) {
         log_line(loop_name(hub->loop), "interrupt descriptor dropped: %s", g_strerror(errno));
-        fd_clear(&hub->irqfd);
+        fd_clear(fd);
     }
+}
+
+static void signal_irqfd(IoHub *hub)
+{
+    if (hub->irqfd < 0 || hub->masked || hub->unacked) {
+        return;
+    }
+    hub->unacked = hub->automask;
+    signal_fd(hub, &hub->irqfd);
 }
 
 void iohub_set_level(IoHub *hub, bool level)
@@ -77,6 +92,9 @@ void iohub_set_level(IoHub *hub, bool level)
 void iohub_mask(IoHub *hub, bool masked)
 {
     hub->masked = masked;
+    if (!masked) {
+        hub->unacked = false;
+    }
     if (hub->level) {
         signal_irqfd(hub);
     }
@@ -126,6 +144,9 @@ static void on_resample(void *opaque, uint32_t events G_GNUC_UNUSED)
         hub->before_resample(hub->opaque);
     }
     trace(IRQ, "%s: resample, line %d", loop_name(hub->loop), hub->level);
+    if (hub->automask) {
+        hub->masked = hub->unacked = false;
+    }
     if (hub->level) {
         signal_irqfd(hub);
     }
@@ -157,30 +178,45 @@ static bool same_file(int a, int b)
 
 static int check_pair(int irqfd, int resamplefd)
 {
-    int ret = check_eventfd(irqfd);
+    int ret = irqfd >= 0 ? check_eventfd(irqfd) : 0;
 
-    if (ret < 0 || resamplefd < 0) {
-        return ret;
+    if (ret == 0 && resamplefd >= 0) {
+        ret = check_eventfd(resamplefd);
     }
-    ret = check_eventfd(resamplefd);
-    if (ret < 0) {
-        return ret;
+    if (ret == 0 && irqfd >= 0 && resamplefd >= 0 && same_file(irqfd, resamplefd)) {
+        ret = -EINVAL;
     }
-    return same_file(irqfd, resamplefd) ? -EINVAL : 0;
+    return ret;
+}
+
+static void set_resamplefd(IoHub *hub, int fd)
+{
+    loop_fd_del(&hub->watch);
+    fd_clear(&hub->resamplefd);
+    hub->resamplefd = fd;
+}
+
+static void unbind_intx(IoHub *hub)
+{
+    set_resamplefd(hub, -1);
+    fd_clear(&hub->irqfd);
+    hub->masked = hub->automask = hub->unacked = false;
 }
 
 void iohub_unbind(IoHub *hub)
 {
-    loop_fd_del(&hub->watch);
-    fd_clear(&hub->irqfd);
-    fd_clear(&hub->resamplefd);
+    for (unsigned i = 0; i < IOHUB_IRQS; i++) {
+        iohub_disable(hub, i);
+    }
 }
 
 int iohub_bind(IoHub *hub, int irqfd, int resamplefd)
 {
-    int ret = check_pair(irqfd, resamplefd);
+    int ret = irqfd >= 0 ? check_pair(irqfd, resamplefd) : -EBADF;
 
-    iohub_unbind(hub);
+    set_resamplefd(hub, -1);
+    fd_clear(&hub->irqfd);
+    hub->automask = hub->unacked = false;
     if (ret == 0 && resamplefd >= 0) {
         ret = loop_fd_add(hub->loop, &hub->watch, resamplefd, EPOLLIN, on_resample, hub);
     }
@@ -196,4 +232,112 @@ int iohub_bind(IoHub *hub, int irqfd, int resamplefd)
         signal_irqfd(hub);
     }
     return 0;
+}
+
+/* --- vectors --- */
+
+void iohub_set_count(IoHub *hub, IoIrq irq, unsigned count)
+{
+    g_assert(!hub->vectors[irq] && (irq != IOHUB_INTX || count <= 1));
+    hub->n_vectors[irq] = count;
+    if (irq == IOHUB_INTX) {
+        return;
+    }
+    hub->vectors[irq] = g_new(IoVector, count);
+    for (unsigned i = 0; i < count; i++) {
+        hub->vectors[irq][i] = (IoVector){ .fd = -1 };
+    }
+}
+
+static void set_intx(IoHub *hub, int fd)
+{
+    fd_clear(&hub->irqfd);
+    hub->irqfd = fd;
+    hub->automask = true;
+    hub->unacked = false;
+    trace(IRQ, "%s: INTx descriptor %s, line %d", loop_name(hub->loop), fd < 0 ? "gone" : "set",
+          hub->level);
+    if (hub->level) {
+        signal_irqfd(hub);
+    }
+}
+
+static void set_vector(IoHub *hub, IoVector *vector, int fd)
+{
+    fd_clear(&vector->fd);
+    vector->fd = fd;
+    if (fd >= 0 && vector->pending) {
+        vector->pending = false;
+        signal_fd(hub, &vector->fd);
+    }
+}
+
+int iohub_set_vectors(IoHub *hub, IoIrq irq, unsigned start, unsigned n, const int *fds)
+{
+    int ret = 0;
+
+    g_assert(start <= hub->n_vectors[irq] && n <= hub->n_vectors[irq] - start);
+    for (unsigned i = 0; i < n && ret == 0; i++) {
+        ret = check_pair(fds[i], irq == IOHUB_INTX ? hub->resamplefd : -1);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        int fd = fds[i];
+
+        if (ret < 0) {
+            fd_clear(&fd);
+        } else if (irq == IOHUB_INTX) {
+            set_intx(hub, fd);
+        } else {
+            set_vector(hub, &hub->vectors[irq][start + i], fd);
+        }
+    }
+    return ret;
+}
+
+int iohub_set_resample(IoHub *hub, int fd)
+{
+    int ret = check_pair(hub->irqfd, fd);
+
+    if (ret < 0) {
+        fd_clear(&fd);
+        return ret;
+    }
+    set_resamplefd(hub, fd);
+    if (fd >= 0) {
+        ret = loop_fd_add(hub->loop, &hub->watch, fd, EPOLLIN, on_resample, hub);
+    }
+    if (ret < 0) {
+        fd_clear(&hub->resamplefd);
+    }
+    return ret;
+}
+
+void iohub_disable(IoHub *hub, IoIrq irq)
+{
+    if (irq == IOHUB_INTX) {
+        unbind_intx(hub);
+        return;
+    }
+    for (unsigned i = 0; i < hub->n_vectors[irq]; i++) {
+        fd_clear(&hub->vectors[irq][i].fd);
+        hub->vectors[irq][i].pending = false;
+    }
+}
+
+void iohub_raise(IoHub *hub, IoIrq irq, unsigned vector)
+{
+    IoVector *v;
+
+    g_assert(vector < hub->n_vectors[irq]);
+    if (irq == IOHUB_INTX) {
+        if (hub->irqfd >= 0) {
+            signal_fd(hub, &hub->irqfd);
+        }
+        return;
+    }
+    v = &hub->vectors[irq][vector];
+    v->pending = v->fd < 0;
+    if (!v->pending) {
+        signal_fd(hub, &v->fd);
+    }
 }

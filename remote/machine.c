@@ -3,7 +3,8 @@
  * The remote machine: what a PCI function needs to live without a board. It owns one guest's
  * memory and interrupt hub, puts one function on its root bus, and offers the verbs through which
  * a protocol server drives it. Which verb is where: config space, BARs by number, interrupts,
- * reset and disconnect here; BARs by address in pci-host.c; memory in memory.c.
+ * reset and disconnect here; BARs by address in pci-host.c; what there is, and access by region, in
+ * machine-regions.c; memory in memory.c.
  *
  * Every verb checks what it gets, as it comes from a peer as it is: senseless ones have no effect,
  * answer all ones where there is an answer, and are logged at a limited rate.
@@ -16,6 +17,8 @@
  */
 #include "remote/machine.h"
 #include "util/error.h"
+#include "util/fd.h"
+#include <errno.h>
 #include <inttypes.h>
 
 static void set_irq(void *opaque, PciDev *dev G_GNUC_UNUSED, bool level)
@@ -25,9 +28,28 @@ static void set_irq(void *opaque, PciDev *dev G_GNUC_UNUSED, bool level)
     iohub_set_level(&m->iohub, level);
 }
 
-static const PciHostOps host_ops = { .set_irq = set_irq };
+static void signal_vector(void *opaque, PciDev *dev G_GNUC_UNUSED, bool msix, unsigned vector)
+{
+    RemoteMachine *m = opaque;
 
-RemoteMachine *machine_new(const char *name, Loop *loop, PciDev *dev, GError **errp)
+    iohub_raise(&m->iohub, msix ? IOHUB_MSIX : IOHUB_MSI, vector);
+}
+
+static const PciHostOps host_ops = { .set_irq = set_irq };
+static const PciHostOps host_ops_messages = { .set_irq = set_irq, .signal = signal_vector };
+
+static void set_irq_counts(RemoteMachine *m)
+{
+    MachineDesc desc;
+
+    machine_describe(m, &desc);
+    for (unsigned i = 0; i < IOHUB_IRQS; i++) {
+        iohub_set_count(&m->iohub, i, desc.irq[i].count);
+    }
+}
+
+static RemoteMachine *new_machine(const char *name, Loop *loop, PciDev *dev, bool messages,
+                                  GError **errp)
 {
     RemoteMachine *m;
 
@@ -41,14 +63,31 @@ RemoteMachine *machine_new(const char *name, Loop *loop, PciDev *dev, GError **e
     m->dev = dev;
     m->mem = guest_memory_new(m->name);
     iohub_init(&m->iohub, loop);
-    m->host = (PciHost){ .ops = &host_ops, .opaque = m, .loop = loop, .mem = m->mem };
+    m->host = (PciHost){
+        .ops = messages ? &host_ops_messages : &host_ops,
+        .opaque = m,
+        .loop = loop,
+        .mem = m->mem,
+        .owns_msix_table = messages,
+    };
     pci_bus_plug(&m->bus, dev, -1);
     if (!pci_dev_attach(dev, &m->host, errp)) {
         m->dev = NULL;
         machine_free(m);
         return NULL;
     }
+    set_irq_counts(m);
     return m;
+}
+
+RemoteMachine *machine_new(const char *name, Loop *loop, PciDev *dev, GError **errp)
+{
+    return new_machine(name, loop, dev, false, errp);
+}
+
+RemoteMachine *machine_new_messages(const char *name, Loop *loop, PciDev *dev, GError **errp)
+{
+    return new_machine(name, loop, dev, true, errp);
 }
 
 void machine_free(RemoteMachine *m)
@@ -114,6 +153,70 @@ int machine_irq_bind(RemoteMachine *m, int irqfd, int resamplefd)
         log_limited(&m->limit, m->name, "interrupt descriptors refused: %s", g_strerror(-ret));
     }
     return ret;
+}
+
+static bool vectors_exist(const RemoteMachine *m, IoIrq irq, uint32_t start, uint32_t n)
+{
+    uint32_t count = irq < IOHUB_IRQS ? m->iohub.n_vectors[irq] : 0;
+
+    return start <= count && n <= count - start;
+}
+
+int machine_irq_trigger(RemoteMachine *m, IoIrq irq, uint32_t start, uint32_t n, const int *fds)
+{
+    int ret;
+
+    if (!vectors_exist(m, irq, start, n)) {
+        for (uint32_t i = 0; i < n; i++) {
+            int fd = fds[i];
+
+            fd_clear(&fd);
+        }
+        return -EINVAL;
+    }
+    ret = iohub_set_vectors(&m->iohub, irq, start, n, fds);
+    if (ret < 0) {
+        log_limited(&m->limit, m->name, "interrupt descriptors refused: %s", g_strerror(-ret));
+    }
+    return ret;
+}
+
+int machine_irq_unmask_fd(RemoteMachine *m, int fd)
+{
+    int ret;
+
+    if (!vectors_exist(m, IOHUB_INTX, 0, 1)) {
+        fd_clear(&fd);
+        return -EINVAL;
+    }
+    ret = iohub_set_resample(&m->iohub, fd);
+    if (ret < 0) {
+        log_limited(&m->limit, m->name, "resample descriptor refused: %s", g_strerror(-ret));
+    }
+    return ret;
+}
+
+int machine_irq_mask(RemoteMachine *m, bool masked)
+{
+    if (!vectors_exist(m, IOHUB_INTX, 0, 1)) {
+        return -EINVAL;
+    }
+    iohub_mask(&m->iohub, masked);
+    return 0;
+}
+
+int machine_irq_raise(RemoteMachine *m, IoIrq irq, uint32_t vector)
+{
+    if (!vectors_exist(m, irq, vector, 1)) {
+        return -EINVAL;
+    }
+    iohub_raise(&m->iohub, irq, vector);
+    return 0;
+}
+
+void machine_irq_disable(RemoteMachine *m, IoIrq irq)
+{
+    iohub_disable(&m->iohub, irq);
 }
 
 /* --- reset and disconnect --- */

@@ -14,6 +14,32 @@
 #include "hw/pci/pci-bus.h"
 #include "remote/iohub.h"
 
+/* The regions and interrupts of a function, numbered as VFIO has them. */
+enum {
+    MACHINE_REGION_ROM = 6, /* below: the BARs */
+    MACHINE_REGION_CONFIG = 7,
+    MACHINE_REGION_VGA = 8,
+    MACHINE_REGIONS = 9,
+};
+enum { MACHINE_READ = 1, MACHINE_WRITE = 2, MACHINE_MMAP = 4 };
+enum { MACHINE_IRQ_MASKABLE = 1, MACHINE_IRQ_AUTOMASKED = 2 };
+
+typedef struct MachineRegion {
+    uint64_t size;  /* 0: there is no such region */
+    uint32_t flags; /* MACHINE_READ, MACHINE_WRITE, MACHINE_MMAP */
+    PciBarMap map;  /* with MACHINE_MMAP; its descriptor stays the device's */
+} MachineRegion;
+
+typedef struct MachineIrq {
+    uint32_t count; /* vectors; 0: there is no such interrupt */
+    uint32_t flags; /* MACHINE_IRQ_* */
+} MachineIrq;
+
+typedef struct MachineDesc {
+    MachineRegion region[MACHINE_REGIONS];
+    MachineIrq irq[IOHUB_IRQS];
+} MachineDesc;
+
 typedef struct RemoteMachine {
     char *name; /* the connection's, for the log */
     Loop *loop;
@@ -32,6 +58,9 @@ typedef struct RemoteMachine {
 /* Main thread. dev is not bound yet; it and everything below it goes to loop. loop stays the
  * caller's. */
 RemoteMachine *machine_new(const char *name, Loop *loop, PciDev *dev, GError **errp);
+/* The same for a protocol that carries the messages of MSI and MSI-X, and whose other end keeps the
+ * guest's MSI-X table: without that, the function has neither capability. */
+RemoteMachine *machine_new_messages(const char *name, Loop *loop, PciDev *dev, GError **errp);
 /* Main thread, the loop no longer runs; after machine_disconnect()'s done, or without any frame
  * ever. dev can be given to a new machine then. */
 void machine_free(RemoteMachine *m);
@@ -47,6 +76,12 @@ void machine_bar_write(RemoteMachine *m, unsigned bar, uint64_t off, uint64_t va
  * not 1, 2, 4 or 8: all ones of 64 bits / false and dropped; logged rate-limited. */
 uint64_t machine_bus_read(RemoteMachine *m, uint64_t addr, unsigned size, bool memory);
 bool machine_bus_write(RemoteMachine *m, uint64_t addr, uint64_t value, unsigned size, bool memory);
+/* 1. to 4. by region (vfio-user), len bytes from off: BARs and config space. Cut into naturally
+ * aligned accesses of at most 8 bytes (config space: 4) in ascending order. False, and nothing has
+ * been read or written: no such region, or not inside it. */
+bool machine_region_read(RemoteMachine *m, uint32_t region, uint64_t off, void *buf, size_t len);
+bool machine_region_write(RemoteMachine *m, uint32_t region, uint64_t off, const void *buf,
+                          size_t len);
 /* 5. mem_replace / mem_map: see guest-memory.h; errors are logged, once each. */
 bool machine_mem_replace(RemoteMachine *m, const GuestMap *maps, unsigned n);
 bool machine_mem_map(RemoteMachine *m, const GuestMap *map);
@@ -54,6 +89,13 @@ bool machine_mem_map(RemoteMachine *m, const GuestMap *map);
 int machine_mem_unmap(RemoteMachine *m, uint64_t gpa, uint64_t size, LoopFn *done, void *opaque);
 /* 7. irq_bind: takes both descriptors; see iohub.h. 0 or -errno, logged. */
 int machine_irq_bind(RemoteMachine *m, int irqfd, int resamplefd);
+/* 7. irq_bind, by index and vector; see iohub.h. Vectors beyond what describe has: -EINVAL. All
+ * descriptors are taken. trigger: each vector gets its descriptor (-1: none). */
+int machine_irq_trigger(RemoteMachine *m, IoIrq irq, uint32_t start, uint32_t n, const int *fds);
+int machine_irq_unmask_fd(RemoteMachine *m, int fd); /* INTx: signalled = unmask; -1: none */
+int machine_irq_mask(RemoteMachine *m, bool masked); /* INTx */
+int machine_irq_raise(RemoteMachine *m, IoIrq irq, uint32_t vector);
+void machine_irq_disable(RemoteMachine *m, IoIrq irq);
 /* 8. reset(done): drain, then power-on state; done from the loop, once. Guest memory and irqfds
  * stay. Must not be called while one is under way. */
 void machine_reset(RemoteMachine *m, LoopFn *done, void *opaque);
@@ -62,5 +104,8 @@ void machine_reset(RemoteMachine *m, LoopFn *done, void *opaque);
  * reset; then done from the loop. May come while a reset is under way, whose done comes first.
  * Afterwards the machine is as new and can serve the next peer. */
 void machine_disconnect(RemoteMachine *m, LoopFn *done, void *opaque);
+
+/* Read-only: what there is. Constant once the machine exists. */
+void machine_describe(RemoteMachine *m, MachineDesc *desc);
 
 #endif
