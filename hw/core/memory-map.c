@@ -85,7 +85,9 @@ static GArray *cuts_of(const MemoryMap *map)
             g_array_append_val(cuts, behind);
         }
     }
-    qsort(cuts->data, cuts->len, sizeof(uint64_t), compare_u64);
+    if (cuts->len > 0) { /* else data is NULL */
+        qsort(cuts->data, cuts->len, sizeof(uint64_t), compare_u64);
+    }
     return cuts;
 }
 

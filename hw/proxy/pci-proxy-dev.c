@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * x-pci-proxy-dev: the PCI function whose other half is a remote process.
+ *
+ *   -device x-pci-proxy-dev,fd=N                 a connected socket, as QEMU's own takes it
+ *   -device x-pci-proxy-dev,socket=P,reconnect=S a path, tried again every S seconds when lost
+ *
+ * The remote is the source of truth: every access to config space and BARs is a message to it and
+ * is answered by it. The own config[] is what the board decodes addresses by; writes go to both,
+ * reads come from the remote. proxy-link.c is the conversation, proxy-probe.c its beginning,
+ * proxy-irq.c the interrupt, memory-sync.c guest memory; here they become a device.
+ *
+ *   attach ─► ready ──────────────────────────────────────► detach
+ *               ▲ └─ lost ─► down ─ timer: connected ─► asking
+ *               └───── same ids: replay of the guest's config ──┘
+ *
+ * Down and asking, the function is like a slot that somebody has emptied: reads are all ones,
+ * writes are dropped, the pin is down, and the machine goes on. Coming back, the remote gets the
+ * memory map, the eventfds, BARs and command register, so it decodes as the guest believes; its
+ * registers are those of a chip after power-on, which is for the guest's driver to find out and to
+ * recover from, with its time-outs and resets. A remote that accepts late holds nobody up: its
+ * first reply is waited for by the loop.
+ *
+ * A reset doesn't clear BARs and command of every remote (QEMU's x-remote keeps them), but does
+ * those of a local function, so they are written to 0 after it.
+ *
+ * attach() and detach() on the main thread, all else on the board's.
+ */
+#include "hw/proxy/pci-proxy-dev.h"
+#include "hw/pci/pci.h"
+#include "memory-sync.h"
+#include "proxy-irq.h"
+#include "proxy-link.h"
+#include "proxy-probe.h"
+#include "proxy-socket.h"
+#include "util/error.h"
+#include "util/fd.h"
+#include "util/trace.h"
+#include <inttypes.h>
+
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_SEC INT64_C(1000000000)
+
+typedef enum ProxyState { PROXY_DOWN, PROXY_ASKING, PROXY_READY } ProxyState;
+
+typedef struct PciProxyDev {
+    PciDev pci;
+    /* properties */
+    char *fd_text, *socket;
+    uint32_t reconnect;    /* seconds; 0: never */
+    uint32_t timeout_ms;   /* of a reply */
+    uint32_t heartbeat_ms; /* 0: none */
+    char *addr, *romfile;
+    bool multifunction;
+    int32_t rombar;
+    /* the rest */
+    int fd; /* that fd= names, until it goes to the link; -1: none */
+    PciBar bars[PCI_NUM_BARS];
+    ProxyState state;
+    bool attached;
+    ProxyLink link;
+    MemorySync sync;
+    ProxyIrq irq;
+    LoopTimer heartbeat, retry;
+    uint64_t seen; /* requests up to the last heartbeat */
+    LoopWork idle_work;
+    void (*idle)(void *opaque);
+    void *idle_opaque;
+} PciProxyDev;
+
+static uint32_t config_get(const PciDev *pci, unsigned addr, unsigned len)
+{
+    uint32_t value = 0;
+
+    for (unsigned i = 0; i < len; i++) {
+        value |= (uint32_t)pci->config[addr + i] << (8 * i);
+    }
+    return value;
+}
+
+static bool is_ready(const PciProxyDev *proxy)
+{
+    return proxy->state == PROXY_READY;
+}
+
+/* --- accesses --- */
+
+/* After each access that may have moved the remote's interrupt line. */
+static void settle_irq(PciProxyDev *proxy)
+{
+    uint32_t status = 0;
+
+    if (is_ready(proxy) && proxy_irq_asks(&proxy->irq)) {
+        bool known = proxy_link_cfg_read(&proxy->link, PCI_STATUS, 2, &status);
+
+        proxy_irq_level(&proxy->irq, known && (status & PCI_STATUS_INTX));
+    }
+}
+
+static uint64_t bar_access(PciDev *pci, MpqCmd cmd, unsigned i, uint64_t off, uint64_t value,
+                           unsigned size)
+{
+    PciProxyDev *proxy = (PciProxyDev *)pci;
+    MpqBar bar = { .value = value, .size = size, .memory = pci->bars[i].kind == PCI_BAR_MEM32 };
+    uint64_t base;
+
+    if (!is_ready(proxy) || !pci_bar_base(pci, i, &base)) {
+        return UINT64_MAX;
+    }
+    bar.addr = base + off;
+    proxy_link_request(&proxy->link, cmd, &bar, sizeof(bar), &value);
+    settle_irq(proxy);
+    return value;
+}
+
+/* A BAR's door isn't told which BAR it is. */
+#define BAR_DOOR(n)                                                                                \
+    static uint64_t bar##n##_read(PciDev *pci, uint64_t off, unsigned size)                        \
+    {                                                                                              \
+        return bar_access(pci, MPQ_BAR_READ, n, off, 0, size);                                     \
+    }                                                                                              \
+    static void bar##n##_write(PciDev *pci, uint64_t off, uint64_t value, unsigned size)           \
+    {                                                                                              \
+        bar_access(pci, MPQ_BAR_WRITE, n, off, value, size);                                       \
+    }
+BAR_DOOR(0)
+BAR_DOOR(1)
+BAR_DOOR(2)
+BAR_DOOR(3)
+BAR_DOOR(4)
+BAR_DOOR(5)
+
+static const struct {
+    uint64_t (*read)(PciDev *pci, uint64_t off, unsigned size);
+    void (*write)(PciDev *pci, uint64_t off, uint64_t value, unsigned size);
+} bar_doors[PCI_NUM_BARS] = {
+    { bar0_read, bar0_write }, { bar1_read, bar1_write }, { bar2_read, bar2_write },
+    { bar3_read, bar3_write }, { bar4_read, bar4_write }, { bar5_read, bar5_write },
+};
+
+static uint32_t proxy_cfg_read(PciDev *pci, unsigned addr, unsigned len)
+{
+    PciProxyDev *proxy = (PciProxyDev *)pci;
+    unsigned skip = 0, wide = len;
+    uint32_t value = UINT32_MAX;
+
+    if (addr + sizeof(value) > PCI_CONFIG_SIZE) {
+        /* QEMU's x-remote ends itself over a config access that would cross the end if it were of
+         * four bytes. */
+        skip = addr - (PCI_CONFIG_SIZE - sizeof(value));
+        wide = sizeof(value);
+    }
+    if (is_ready(proxy)) {
+        proxy_link_cfg_read(&proxy->link, addr - skip, wide, &value);
+    }
+    value = value >> (8 * skip) & (UINT32_MAX >> (32 - 8 * len));
+    trace(PCI, "%s: config 0x%02x/%u -> 0x%x", pci_dev_name(pci), addr, len, value);
+    return value;
+}
+
+static void proxy_cfg_write(PciDev *pci, unsigned addr, uint32_t value, unsigned len)
+{
+    PciProxyDev *proxy = (PciProxyDev *)pci;
+
+    if (is_ready(proxy)) {
+        proxy_link_cfg_write(&proxy->link, addr, value, len);
+        settle_irq(proxy);
+    }
+}
+
+/* --- reset --- */
+
+/* What pci_dev_reset() clears and a guest's set-up writes, command register last. */
+static void config_replay(PciProxyDev *proxy)
+{
+    const PciDev *pci = &proxy->pci;
+    ProxyLink *link = &proxy->link;
+
+    for (unsigned i = 0; i < pci->n_bars; i++) {
+        unsigned addr = PCI_BAR0 + 4 * i;
+
+        if (pci->bars[i].kind != PCI_BAR_NONE) {
+            proxy_link_cfg_write(link, addr, config_get(pci, addr, 4), 4);
+        }
+    }
+    proxy_link_cfg_write(link, PCI_CACHE_LINE, config_get(pci, PCI_CACHE_LINE, 2), 2);
+    proxy_link_cfg_write(link, PCI_INT_LINE, config_get(pci, PCI_INT_LINE, 1), 1);
+    proxy_link_cfg_write(link, PCI_COMMAND, config_get(pci, PCI_COMMAND, 2), 2);
+}
+
+static void proxy_reset(PciDev *pci)
+{
+    PciProxyDev *proxy = (PciProxyDev *)pci;
+    uint64_t value;
+
+    if (is_ready(proxy)) {
+        proxy_link_request(&proxy->link, MPQ_DEVICE_RESET, NULL, 0, &value);
+        config_replay(proxy);
+    }
+    proxy_irq_clear(&proxy->irq);
+}
+
+/* Nothing is ever in flight here; what is in the remote ends with the reset that follows, or with
+ * the connection. */
+static void proxy_drain(PciDev *pci, void (*idle)(void *), void *opaque)
+{
+    PciProxyDev *proxy = (PciProxyDev *)pci;
+
+    proxy->idle = idle;
+    proxy->idle_opaque = opaque;
+    loop_defer(&proxy->idle_work);
+}
+
+static void on_idle(void *opaque)
+{
+    PciProxyDev *proxy = opaque;
+
+    proxy->idle(proxy->idle_opaque);
+}
+
+/* --- heartbeat --- */
+
+static void heartbeat_arm(PciProxyDev *proxy)
+{
+    uint32_t ms = proxy->heartbeat_ms;
+
+    if (ms > 0) {
+        ms = proxy->link.owed > 0 ? MIN(ms, proxy->timeout_ms + 1) : ms;
+        loop_timer_arm(&proxy->heartbeat, loop_now_ns() + ms * NS_PER_MS);
+    }
+}
+
+/* Nothing was asked since the last one: is the remote still alive? */
+static void on_heartbeat(void *opaque)
+{
+    PciProxyDev *proxy = opaque;
+    MpqCfg cfg = { .addr = PCI_VENDOR_ID, .len = 2 };
+
+    if (proxy->link.owed > 0) {
+        proxy_link_check(&proxy->link);
+    } else if (is_ready(proxy) && proxy->seen == proxy->link.requests) {
+        proxy_link_ask(&proxy->link, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg));
+    }
+    proxy->seen = proxy->link.requests;
+    heartbeat_arm(proxy);
+}
+
+/* --- losing a remote, and finding it again --- */
+
+static void retry_arm(PciProxyDev *proxy)
+{
+    if (proxy->reconnect > 0) {
+        loop_timer_arm(&proxy->retry, loop_now_ns() + proxy->reconnect * NS_PER_SEC);
+    }
+}
+
+static void on_lost(void *opaque, const char *why)
+{
+    PciProxyDev *proxy = opaque;
+    bool was_ready = is_ready(proxy);
+
+    proxy->state = PROXY_DOWN;
+    if (!proxy->attached) {
+        return; /* attach() fails, and says so */
+    }
+    if (was_ready) {
+        log_line(proxy->link.name, "%s; %s", why,
+                 proxy->reconnect > 0 ? "the device is gone until it is back"
+                                      : "the device is gone");
+        proxy_irq_clear(&proxy->irq);
+    }
+    retry_arm(proxy);
+}
+
+static bool send_irqfds(PciProxyDev *proxy)
+{
+    const int fds[] = { proxy->irq.irqfd, proxy->irq.resamplefd };
+
+    return proxy_link_post(&proxy->link, MPQ_SET_IRQFD, NULL, 0, fds, G_N_ELEMENTS(fds));
+}
+
+static void on_retry(void *opaque)
+{
+    PciProxyDev *proxy = opaque;
+    MpqCfg cfg = { .addr = PCI_VENDOR_ID, .len = 4 };
+    int fd = proxy_socket_connect(proxy->socket, NULL);
+
+    if (fd < 0 || proxy_link_open(&proxy->link, fd) < 0) {
+        retry_arm(proxy);
+        return;
+    }
+    proxy->state = PROXY_ASKING;
+    if (memory_sync_again(&proxy->sync) && send_irqfds(proxy)) {
+        proxy_link_ask(&proxy->link, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg));
+    }
+}
+
+static void on_answered(void *opaque, uint64_t value)
+{
+    PciProxyDev *proxy = opaque;
+    const PciDev *pci = &proxy->pci;
+
+    if (proxy->state != PROXY_ASKING) {
+        return; /* a heartbeat */
+    }
+    if (value != config_get(pci, PCI_VENDOR_ID, 4)) {
+        log_line(proxy->link.name, "another device is on '%s': ids %08" PRIx64, proxy->socket,
+                 value);
+        proxy_link_close(&proxy->link);
+        proxy->state = PROXY_DOWN;
+        retry_arm(proxy);
+        return;
+    }
+    config_replay(proxy);
+    if (proxy_link_is_open(&proxy->link)) {
+        proxy->state = PROXY_READY;
+        log_line(proxy->link.name, "the remote is back");
+    }
+}
+
+static const ProxyLinkOps link_ops = { .lost = on_lost, .answered = on_answered };
+
+/* --- life --- */
+
+static bool open_link(PciProxyDev *proxy, GError **errp)
+{
+    int fd, ret;
+
+    if (proxy->socket) {
+        fd = proxy_socket_connect(proxy->socket, errp);
+    } else {
+        fd = fd_steal(&proxy->fd);
+    }
+    if (fd < 0) {
+        return !proxy->socket ? error_set(errp, "the socket was used before") : false;
+    }
+    ret = proxy_link_open(&proxy->link, fd);
+    return ret == 0 || error_set(errp, "can't watch the socket: %s", g_strerror(-ret));
+}
+
+static bool probe(PciProxyDev *proxy, GError **errp)
+{
+    PciDev *pci = &proxy->pci;
+
+    if (!proxy_probe_ids(&proxy->link, pci, errp) ||
+        !proxy_probe_bars(&proxy->link, proxy->bars, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; i < PCI_NUM_BARS; i++) {
+        proxy->bars[i].read = bar_doors[i].read;
+        proxy->bars[i].write = bar_doors[i].write;
+    }
+    pci_dev_set_bars(pci, proxy->bars);
+    return true;
+}
+
+static void proxy_detach(PciDev *pci)
+{
+    PciProxyDev *proxy = (PciProxyDev *)pci;
+
+    proxy->attached = false;
+    proxy->state = PROXY_DOWN;
+    loop_work_cancel(&proxy->idle_work);
+    loop_timer_disarm(&proxy->heartbeat);
+    loop_timer_disarm(&proxy->retry);
+    memory_sync_fini(&proxy->sync);
+    proxy_irq_fini(&proxy->irq);
+    proxy_link_close(&proxy->link);
+}
+
+static bool proxy_attach(PciDev *pci, GError **errp)
+{
+    PciProxyDev *proxy = (PciProxyDev *)pci;
+
+    loop_work_init(&proxy->idle_work, pci->loop, on_idle, proxy);
+    loop_timer_init(&proxy->heartbeat, pci->loop, on_heartbeat, proxy);
+    loop_timer_init(&proxy->retry, pci->loop, on_retry, proxy);
+    proxy_link_init(&proxy->link, pci->loop, pci_dev_name(pci), proxy->timeout_ms, &link_ops,
+                    proxy);
+    if (!open_link(proxy, errp)) {
+        return false;
+    }
+    proxy->link.quiet = true;
+    memory_sync_init(&proxy->sync, &proxy->link, pci->host->map);
+    if (!proxy_irq_init(&proxy->irq, pci, errp)) {
+        proxy_detach(pci);
+        return false;
+    }
+    send_irqfds(proxy);
+    if (!probe(proxy, errp)) {
+        proxy_detach(pci);
+        return false;
+    }
+    proxy->link.quiet = false;
+    proxy->attached = true;
+    proxy->state = PROXY_READY;
+    heartbeat_arm(proxy);
+    return true;
+}
+
+static const PciBar no_bars[] = { { .kind = PCI_BAR_NONE } };
+
+static const PciDevOps proxy_ops = {
+    .int_pin = 1,
+    .bars = no_bars,
+    .attach = proxy_attach,
+    .detach = proxy_detach,
+    .drain = proxy_drain,
+    .reset = proxy_reset,
+    .cfg_read = proxy_cfg_read,
+    .cfg_write = proxy_cfg_write,
+};
+
+static bool fd_is_taken(const Device *dev, int fd)
+{
+    for (unsigned i = 0; i < dev->bus->children->len; i++) {
+        const Device *other = g_ptr_array_index(dev->bus->children, i);
+
+        if (other->type == dev->type && ((const PciProxyDev *)other->state)->fd == fd) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool proxy_realize(Device *dev, GError **errp)
+{
+    PciProxyDev *proxy = dev->state;
+    int fd = -1;
+
+    proxy->fd = -1;
+    if (!proxy->fd_text == !proxy->socket) {
+        return error_set(errp, proxy->socket ? "Parameters 'fd' and 'socket' exclude each other"
+                                             : "Parameter 'fd' or 'socket' is missing");
+    }
+    if (proxy->fd_text && proxy->reconnect > 0) {
+        return error_set(errp, "Parameter 'reconnect' needs 'socket': nobody can connect 'fd' "
+                               "again");
+    }
+    if (proxy->fd_text) {
+        fd = proxy_socket_from_fd(proxy->fd_text, errp);
+        if (fd < 0) {
+            return false;
+        }
+        if (fd_is_taken(dev, fd)) {
+            return error_set(errp, "File descriptor '%s' is used by another device",
+                             proxy->fd_text);
+        }
+    }
+    proxy->fd = fd;
+    pci_dev_init(&proxy->pci, dev, &proxy_ops);
+    return true;
+}
+
+static void proxy_unrealize(Device *dev)
+{
+    PciProxyDev *proxy = dev->state;
+
+    fd_clear(&proxy->fd);
+}
+
+#define PROXY(field) offsetof(PciProxyDev, field)
+#define NO_EFFECT "taken for the VMM's sake, without effect here"
+
+static const OptDesc proxy_props[] = {
+    { .name = "fd",
+      .type = OPT_STRING,
+      .offset = PROXY(fd_text),
+      .help = "number of an inherited UNIX stream socket" },
+    { .name = "socket",
+      .type = OPT_STRING,
+      .offset = PROXY(socket),
+      .help = "UNIX socket that the remote listens on" },
+    { .name = "reconnect",
+      .type = OPT_U32,
+      .offset = PROXY(reconnect),
+      .max = 86400,
+      .help = "seconds between attempts to connect to a lost remote again; 0: none" },
+    { .name = "reply-timeout",
+      .type = OPT_U32,
+      .offset = PROXY(timeout_ms),
+      .min = 1,
+      .max = 3600000,
+      .def = 5000,
+      .help = "milliseconds that a reply may take" },
+    { .name = "heartbeat",
+      .type = OPT_U32,
+      .offset = PROXY(heartbeat_ms),
+      .max = 86400000,
+      .def = 5000,
+      .help = "milliseconds without an access after which the remote is asked for life; 0: never" },
+    { .name = "addr", .type = OPT_STRING, .offset = PROXY(addr), .help = NO_EFFECT },
+    { .name = "multifunction",
+      .type = OPT_BOOL,
+      .offset = PROXY(multifunction),
+      .help = NO_EFFECT },
+    { .name = "rombar", .type = OPT_I32, .offset = PROXY(rombar), .def = 1, .help = NO_EFFECT },
+    { .name = "romfile", .type = OPT_STRING, .offset = PROXY(romfile), .help = NO_EFFECT },
+    { .type = OPT_END }
+};
+
+const DeviceType pci_proxy_dev_type = {
+    .name = "x-pci-proxy-dev",
+    .alias = "pci-proxy-dev",
+    .desc = "PCI device whose other half is a remote process",
+    .bus_kind = BUS_PCI,
+    .props = proxy_props,
+    .size = sizeof(PciProxyDev),
+    .realize = proxy_realize,
+    .unrealize = proxy_unrealize,
+};

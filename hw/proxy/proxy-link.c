@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The proxy's end of an mpqemu connection. A request is sent with one call and its reply waited
+ * for with poll(), on the thread that runs the guest: a register access is over when the device
+ * has made it, as on a bus. remote/link.c is the other shape of this, for a side that must never
+ * wait; here a few exact reads are all there is to do.
+ *
+ * A reply carries nothing that says what it answers, so it is told by its position, and a remote
+ * that was too slow still owes its reply. `owed` counts these: that many frames are discarded
+ * before the next one is taken for an answer, which keeps the two sides in step for as long as the
+ * remote does answer everything in the end. What can't be told apart ends the connection: a frame
+ * that is no reply, more frames than requests, and a fourth reply owed: by then a guest has waited
+ * four time-outs long, and the rest of its accesses should fail at once.
+ *
+ * Between requests the loop watches the socket: late replies are taken off, a reply that nobody
+ * asked for is a wrong frame, and a hang-up is noticed although no guest touches the device.
+ * proxy_link_ask() makes use of that: its reply is owed from the start, and a request that comes
+ * before it simply waits for one frame more. So the heartbeat never holds up a vCPU.
+ *
+ * Sending can wait, too: for room in the socket of a remote that doesn't read. A message cut off
+ * by that time-out can't be taken back, so the connection ends.
+ */
+#include "proxy-link.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/trace.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define NS_PER_MS INT64_C(1000000)
+
+static const char *command_name(MpqCmd cmd)
+{
+    static const char *const names[MPQ_CMDS] = {
+        [MPQ_SYNC_SYSMEM] = "SYNC_SYSMEM",   [MPQ_RET] = "RET",
+        [MPQ_PCI_CFGWRITE] = "PCI_CFGWRITE", [MPQ_PCI_CFGREAD] = "PCI_CFGREAD",
+        [MPQ_BAR_WRITE] = "BAR_WRITE",       [MPQ_BAR_READ] = "BAR_READ",
+        [MPQ_SET_IRQFD] = "SET_IRQFD",       [MPQ_DEVICE_RESET] = "DEVICE_RESET",
+    };
+
+    return names[cmd];
+}
+
+/* --- the connection --- */
+
+void proxy_link_init(ProxyLink *link, Loop *loop, const char *name, unsigned timeout_ms,
+                     const ProxyLinkOps *ops, void *opaque)
+{
+    *link = (ProxyLink){
+        .loop = loop,
+        .name = name,
+        .ops = ops,
+        .opaque = opaque,
+        .timeout_ms = timeout_ms,
+        .fd = -1,
+    };
+}
+
+void proxy_link_close(ProxyLink *link)
+{
+    if (link->fd < 0) {
+        return;
+    }
+    loop_fd_del(&link->watch);
+    fd_clear(&link->fd);
+    link->have = 0;
+    link->owed = 0;
+    link->stuck = false;
+}
+
+static void lose(ProxyLink *link, const char *why)
+{
+    proxy_link_close(link);
+    link->ops->lost(link->opaque, why);
+}
+
+static void lose_errno(ProxyLink *link, int err)
+{
+    if (err == EPIPE || err == ECONNRESET) {
+        lose(link, "the remote has hung up");
+    } else {
+        lose(link, g_intern_string(g_strerror(err)));
+    }
+}
+
+/* A reply did not come in time. */
+static void report_stuck(ProxyLink *link, const char *what)
+{
+    if (!link->stuck && !link->quiet) {
+        link->stuck = true;
+        log_line(link->name, "the remote does not answer %s within %u ms", what, link->timeout_ms);
+    }
+}
+
+static void settle(ProxyLink *link)
+{
+    if (link->owed == 0 && link->stuck) {
+        link->stuck = false;
+        log_line(link->name, "the remote answers again; %" PRIu64 " late replies discarded so far",
+                 link->late);
+    }
+}
+
+/* --- waiting --- */
+
+static int64_t deadline_of(const ProxyLink *link)
+{
+    return loop_now_ns() + link->timeout_ms * NS_PER_MS;
+}
+
+/* True: events, or a condition that the next system call will report. False: the time is over. */
+static bool wait_for(const ProxyLink *link, short events, int64_t deadline_ns)
+{
+    for (;;) {
+        struct pollfd ready = { .fd = link->fd, .events = events };
+        int64_t left = deadline_ns - loop_now_ns();
+        int n = poll(&ready, 1, left > 0 ? (left + NS_PER_MS - 1) / NS_PER_MS : 0);
+
+        if (n >= 0 || errno != EINTR) {
+            return n != 0;
+        }
+    }
+}
+
+/* --- receiving --- */
+
+/* Takes a whole reply off the head of the buffer: 1, and 0 if there is none yet, -1 if what is
+ * there is no reply. */
+static int take_reply(ProxyLink *link, uint64_t *value)
+{
+    MpqHeader header;
+    size_t len;
+
+    if (link->have < sizeof(header)) {
+        return 0;
+    }
+    memcpy(&header, link->in, sizeof(header));
+    if (header.cmd != MPQ_RET || header.size > sizeof(*value)) {
+        return -1;
+    }
+    len = sizeof(header) + header.size;
+    if (link->have < len) {
+        return 0;
+    }
+    *value = 0; /* missing bytes are zero: a reset is answered without any */
+    memcpy(value, link->in + sizeof(header), header.size);
+    link->have -= len;
+    memmove(link->in, link->in + len, link->have);
+    return 1;
+}
+
+/* What is in the socket now, as far as there is room. False: the connection was lost. Descriptors
+ * that come along are dropped by the kernel, as no room is given for them. */
+static bool fill(ProxyLink *link)
+{
+    ssize_t n;
+
+    do {
+        n = recv(link->fd, link->in + link->have, sizeof(link->in) - link->have, MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        link->have += n;
+    } else if (n == 0) {
+        lose(link, "the remote has hung up");
+    } else if (errno != EAGAIN) {
+        lose_errno(link, errno);
+    }
+    return link->fd >= 0;
+}
+
+/* 1: the next reply. 0: not in time. -1: the connection was lost. */
+static int next_reply(ProxyLink *link, int64_t deadline_ns, uint64_t *value)
+{
+    for (;;) {
+        int ret = take_reply(link, value);
+
+        if (ret < 0) {
+            lose(link, "the remote sent something that is no reply");
+        }
+        if (ret != 0) {
+            return ret;
+        }
+        if (!wait_for(link, POLLIN, deadline_ns)) {
+            return 0;
+        }
+        if (!fill(link)) {
+            return -1;
+        }
+    }
+}
+
+/* A reply that nobody waits for any more. */
+static void discard(ProxyLink *link)
+{
+    link->owed--;
+    if (link->stuck) {
+        link->late++;
+    }
+}
+
+static void on_readable(void *opaque, uint32_t events G_GNUC_UNUSED)
+{
+    ProxyLink *link = opaque;
+    uint64_t value;
+    int ret = 0;
+
+    if (!fill(link)) {
+        return;
+    }
+    while (link->owed > 0 && (ret = take_reply(link, &value)) == 1) {
+        discard(link);
+        if (link->owed == 0 && link->have == 0) {
+            settle(link);
+            link->ops->answered(link->opaque, value);
+            return;
+        }
+    }
+    if (ret < 0) {
+        lose(link, "the remote sent something that is no reply");
+    } else if (link->owed == 0 && link->have > 0) {
+        lose(link, "the remote sent a reply that nobody asked for");
+    }
+}
+
+/* --- sending --- */
+
+static ssize_t send_some(const ProxyLink *link, struct iovec *iov, unsigned n, const int *fds,
+                         unsigned nfds)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int) * MPQ_MAX_REGIONS)];
+    } control;
+    struct msghdr msg = { .msg_iov = iov, .msg_iovlen = n };
+    ssize_t sent;
+
+    if (nfds > 0) {
+        memset(&control, 0, sizeof(control));
+        msg.msg_control = &control;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+        control.align.cmsg_level = SOL_SOCKET;
+        control.align.cmsg_type = SCM_RIGHTS;
+        control.align.cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+        memcpy(CMSG_DATA(&control.align), fds, sizeof(int) * nfds);
+    }
+    do {
+        sent = sendmsg(link->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    return sent;
+}
+
+/* Cuts what was sent off the front. */
+static void advance(struct iovec *iov, unsigned n, size_t sent)
+{
+    for (unsigned i = 0; i < n; i++) {
+        size_t part = MIN(sent, iov[i].iov_len);
+
+        iov[i].iov_base = (uint8_t *)iov[i].iov_base + part;
+        iov[i].iov_len -= part;
+        sent -= part;
+    }
+}
+
+static bool send_message(ProxyLink *link, MpqCmd cmd, const void *payload, size_t size,
+                         const int *fds, unsigned nfds, int64_t deadline_ns)
+{
+    MpqHeader header = { .cmd = cmd, .size = size };
+    struct iovec iov[] = {
+        { .iov_base = &header, .iov_len = sizeof(header) },
+        { .iov_base = (void *)payload, .iov_len = size },
+    };
+    size_t left = sizeof(header) + size;
+
+    g_assert(nfds <= MPQ_MAX_REGIONS && size <= MPQ_MAX_PAYLOAD);
+    if (link->fd < 0) {
+        return false;
+    }
+    while (left > 0) {
+        ssize_t sent = send_some(link, iov, G_N_ELEMENTS(iov), fds, nfds);
+
+        if (sent >= 0) {
+            left -= sent;
+            nfds = 0;
+            advance(iov, G_N_ELEMENTS(iov), sent);
+        } else if (errno != EAGAIN) {
+            lose_errno(link, errno);
+            return false;
+        } else if (!wait_for(link, POLLOUT, deadline_ns)) {
+            lose(link, "the remote does not read its requests");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- for the device --- */
+
+int proxy_link_open(ProxyLink *link, int fd)
+{
+    int ret;
+
+    g_assert(link->fd < 0);
+    ret = loop_fd_add(link->loop, &link->watch, fd, EPOLLIN, on_readable, link);
+    if (ret < 0) {
+        fd_clear(&fd);
+        return ret;
+    }
+    link->fd = fd;
+    return 0;
+}
+
+bool proxy_link_post(ProxyLink *link, MpqCmd cmd, const void *payload, size_t size, const int *fds,
+                     unsigned nfds)
+{
+    bool ok = send_message(link, cmd, payload, size, fds, nfds, deadline_of(link));
+
+    trace(LINK, "%s: %s%s", link->name, command_name(cmd), ok ? "" : " not sent");
+    return ok;
+}
+
+bool proxy_link_request(ProxyLink *link, MpqCmd cmd, const void *payload, size_t size,
+                        uint64_t *value)
+{
+    int64_t deadline_ns = deadline_of(link);
+    bool own = false;
+    int ret = 1;
+
+    *value = UINT64_MAX;
+    if (!send_message(link, cmd, payload, size, NULL, 0, deadline_ns)) {
+        return false;
+    }
+    link->requests++;
+    while (!own && (ret = next_reply(link, deadline_ns, value)) == 1) {
+        own = link->owed == 0;
+        if (!own) {
+            discard(link);
+        }
+    }
+    if (ret == 1 && link->have > 0) {
+        lose(link, "the remote sent a reply that nobody asked for");
+        ret = -1;
+    }
+    if (ret == 1) {
+        settle(link);
+        trace(LINK, "%s: %s -> 0x%" PRIx64, link->name, command_name(cmd), *value);
+        return true;
+    }
+    *value = UINT64_MAX;
+    if (ret == 0) {
+        report_stuck(link, command_name(cmd));
+        link->asked_ns = loop_now_ns();
+        if (++link->owed > PROXY_LINK_OWED_MAX) {
+            lose(link, "the remote owes too many replies");
+        }
+    }
+    return false;
+}
+
+bool proxy_link_ask(ProxyLink *link, MpqCmd cmd, const void *payload, size_t size)
+{
+    if (!proxy_link_post(link, cmd, payload, size, NULL, 0)) {
+        return false;
+    }
+    link->owed++;
+    link->asked_ns = loop_now_ns();
+    return true;
+}
+
+void proxy_link_check(ProxyLink *link)
+{
+    if (link->owed > 0 && loop_now_ns() - link->asked_ns > link->timeout_ms * NS_PER_MS) {
+        report_stuck(link, "an idle read");
+    }
+}
+
+bool proxy_link_cfg_read(ProxyLink *link, unsigned addr, unsigned len, uint32_t *value)
+{
+    MpqCfg cfg = { .addr = addr, .len = len };
+    uint64_t got;
+    bool ok =
+        proxy_link_request(link, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg), &got) && got != UINT64_MAX;
+
+    *value = (uint32_t)got & (UINT32_MAX >> (32 - 8 * len));
+    return ok;
+}
+
+bool proxy_link_cfg_write(ProxyLink *link, unsigned addr, uint32_t value, unsigned len)
+{
+    MpqCfg cfg = { .addr = addr, .value = value, .len = len };
+    uint64_t got;
+
+    return proxy_link_request(link, MPQ_PCI_CFGWRITE, &cfg, sizeof(cfg), &got) && got != UINT64_MAX;
+}
