@@ -108,6 +108,9 @@ static void insn_wait_reselect(Lsi *s, uint32_t insn)
 {
     lsi_put32(s, LSI_DNAD, jump_target(s, insn, 26));
     lsi_bus_finish_if_complete(s);
+    if (s->st.connected && s->st.reselected) {
+        return; /* the alternate of a SELECT that has lost to it */
+    }
     if (s->st.run == LSI_RUNNING) {
         s->st.run = LSI_WAIT_RESELECT;
     }
