@@ -11,7 +11,7 @@
 
 typedef struct PcOutput {
     Loop *loop;
-    int fd; /* not owned; -1: nobody listens */
+    int fd; /* a duplicate; -1: nobody listens */
     LoopFd watch;
     uint8_t pending[PC_OUTPUT_SIZE];
     unsigned n;

@@ -9,10 +9,14 @@
  * before each write, and a write is small enough for what POLLOUT promises of a pipe.
  *
  * An end that nobody reads any more takes everything and keeps nothing.
+ *
+ * The descriptor is a duplicate, as the loop knows a descriptor once, and a socket is input, too.
  */
 #include "hw/i386/pc-internal.h"
+#include "util/fd.h"
 #include "util/log.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -37,7 +41,7 @@ static bool output_write(PcOutput *out)
     if (n < 0) {
         log_line(NULL, "output of the guest is dropped from here on: %s", g_strerror(errno));
         loop_fd_del(&out->watch);
-        out->fd = -1;
+        fd_clear(&out->fd);
         out->n = 0;
         return true;
     }
@@ -61,7 +65,13 @@ static void output_ready(void *opaque, uint32_t events G_GNUC_UNUSED)
 
 void pc_output_init(PcOutput *out, Loop *loop, int fd, void (*drained)(void *), void *opaque)
 {
-    *out = (PcOutput){ .loop = loop, .fd = fd, .drained = drained, .opaque = opaque };
+    *out = (PcOutput){ .loop = loop, .fd = -1, .drained = drained, .opaque = opaque };
+    if (fd >= 0) {
+        out->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    }
+    if (fd >= 0 && out->fd < 0) {
+        log_line(NULL, "output of the guest is dropped: %s", g_strerror(errno));
+    }
 }
 
 void pc_output_fini(PcOutput *out)
@@ -70,6 +80,7 @@ void pc_output_fini(PcOutput *out)
         /* until it is all out, or would block */
     }
     loop_fd_del(&out->watch);
+    fd_clear(&out->fd);
 }
 
 bool pc_output_put(PcOutput *out, uint8_t byte)
