@@ -20,6 +20,7 @@ static const DeviceType *const devices[] = {
 #endif
 #ifdef CONFIG_LSI53C810
     &lsi53c810_type,
+    &lsi53c810a_type,
 #endif
 #ifdef CONFIG_SCSI_HD
     &scsi_hd_type,

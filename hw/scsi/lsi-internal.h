@@ -8,7 +8,7 @@
  *   lsi53c895a.c, lsi53c810.c   the models
  *   lsi.c          what they share as PCI functions: resets, drain
  *   lsi-regs.c     the register file: one table of reset value, write mask and side effects
- *   lsi-irq.c      DSTAT, SIST, ISTAT and the INTA# level; the general purpose timer
+ *   lsi-irq.c      DSTAT, SIST, ISTAT and the INTA# level; the timers
  *   lsi-dma.c      addresses: script RAM, own registers, guest memory
  *   lsi-scripts.c  the SCRIPTS executor: fetch, transfer control, I/O and register instructions
  *   lsi-move.c     block moves and phase mismatch, memory move, load and store
@@ -162,6 +162,9 @@ enum {
     SIST1_STO = 0x04,
     SIST1_GEN = 0x02,
     SIST1_HTH = 0x01,
+    STIME1_GENSF = 0x20,
+    STIME1_HTHSF = 0x10,
+    STEST2_SLB = 0x10,
     CCNTL0_ENPMJ = 0x80,
     CCNTL0_PMJCTL = 0x40,
     CCNTL0_ENNDJ = 0x20,
@@ -296,7 +299,7 @@ struct Lsi {
     GQueue resel;       /* LsiTask: wait for reselection, first come first served */
     LoopWork run_work;  /* lsi_run() */
     LoopWork disc_work; /* the target thinks about disconnecting */
-    LoopTimer gen_timer;
+    LoopTimer gen_timer, hth_timer;
     uint64_t epoch; /* changes when a reset or abort takes a move's ground away */
     bool executing; /* inside lsi_run() */
 };
@@ -367,6 +370,9 @@ uint8_t lsi_istat0(const Lsi *s);
 uint8_t lsi_dstat_read(Lsi *s);
 void lsi_gen_timer_set(Lsi *s);
 void lsi_gen_timer_fired(void *opaque);
+/* After each slice: the handshake timer runs while the script waits for a connected target. */
+void lsi_hth_timer_set(Lsi *s);
+void lsi_hth_timer_fired(void *opaque);
 
 /* ---- lsi-dma.c ---- */
 /* 0 or -errno; a failure is a bus fault. Own BARs are served without the bus. */

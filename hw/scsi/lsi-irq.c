@@ -90,22 +90,43 @@ uint8_t lsi_dstat_read(Lsi *s)
     return v | DSTAT_DFE;
 }
 
-/* STIME1: code n is 125 us << (n - 1); the scale bit GENSF multiplies by 16. A new value restarts
- * the timer, 0 disables it. */
+/* Code n of STIME0 and STIME1 is 125 us << (n - 1), 0 disables; the scale bits multiply by 16. */
+static void timer_set(LoopTimer *timer, unsigned code, bool scaled)
+{
+    int64_t ns = INT64_C(125000) << (code - 1);
+
+    loop_timer_arm(timer, loop_now_ns() + (scaled ? 16 * ns : ns));
+}
+
+/* A new value restarts the timer. */
 void lsi_gen_timer_set(Lsi *s)
 {
     uint8_t v = s->st.reg[LSI_STIME1];
-    int64_t ns;
 
-    loop_timer_disarm(&s->gen_timer);
-    if (!(v & 0x0f)) {
-        return;
+    if (v & 0x0f) {
+        timer_set(&s->gen_timer, v & 0x0f, v & STIME1_GENSF);
+    } else {
+        loop_timer_disarm(&s->gen_timer);
     }
-    ns = INT64_C(125000) << ((v & 0x0f) - 1);
-    if (v & 0x20) {
-        ns *= 16;
+}
+
+void lsi_hth_timer_set(Lsi *s)
+{
+    const LsiState *st = &s->st;
+    unsigned code = st->reg[LSI_STIME0] >> 4;
+    bool waits = st->connected && !st->req &&
+                 (st->run == LSI_WAIT_MOVE || st->run == LSI_WAIT_PHASE);
+
+    if (!code || !waits) {
+        loop_timer_disarm(&s->hth_timer);
+    } else if (!loop_timer_armed(&s->hth_timer)) {
+        timer_set(&s->hth_timer, code, st->reg[LSI_STIME1] & STIME1_HTHSF);
     }
-    loop_timer_arm(&s->gen_timer, loop_now_ns() + ns);
+}
+
+void lsi_hth_timer_fired(void *opaque)
+{
+    lsi_scsi_irq(opaque, 0, SIST1_HTH);
 }
 
 void lsi_gen_timer_fired(void *opaque)

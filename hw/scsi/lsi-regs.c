@@ -43,11 +43,20 @@ static uint8_t read_sbcl(Lsi *s, unsigned off G_GNUC_UNUSED)
 {
     const LsiState *st = &s->st;
 
+    if (st->reg[LSI_STEST2] & STEST2_SLB) {
+        return st->reg[LSI_SOCL];
+    }
     if (!st->connected) {
         return 0;
     }
     return SOCL_BSY | (st->req ? SOCL_REQ : 0) | (st->reg[LSI_SOCL] & (SOCL_ACK | SOCL_ATN)) |
            st->phase;
+}
+
+/* The data lines, which only loopback shows at a standstill. */
+static uint8_t read_sbdl(Lsi *s, unsigned off)
+{
+    return (s->st.reg[LSI_STEST2] & STEST2_SLB) ? s->st.reg[off - LSI_SBDL + LSI_SODL] : 0;
 }
 
 static uint8_t read_dstat(Lsi *s, unsigned off G_GNUC_UNUSED)
@@ -213,6 +222,7 @@ static void write_stime1(Lsi *s, unsigned off G_GNUC_UNUSED, uint8_t val G_GNUC_
         .reset = (reset_)                                                                          \
     }
 
+/* clang-format off: it does not know ranges */
 static const LsiReg lsi_regs[LSI_REGS] = {
     [LSI_SCNTL0] = RW(0xc0),
     [LSI_SCNTL1] = { .wmask = 0xef, .read = read_scntl1, .write = write_scntl1 },
@@ -230,60 +240,61 @@ static const LsiReg lsi_regs[LSI_REGS] = {
     [LSI_SSTAT0] = { .read = read_sstat0 },
     [LSI_SSTAT1] = { .read = read_sstat1 },
     [LSI_SSTAT2] = { .read = read_sstat2 },
-    [LSI_DSA... LSI_DSA + 3] = RW(0),
+    [LSI_DSA ... LSI_DSA + 3] = RW(0),
     [LSI_ISTAT0] = { .read = read_istat0, .write = write_istat0 },
     [LSI_ISTAT1] = { .wmask = ISTAT1_SI, .read = read_istat1, .write = write_irq_mask },
-    [LSI_MBOX0... LSI_MBOX1] = RW(0),
+    [LSI_MBOX0 ... LSI_MBOX1] = RW(0),
     [LSI_CTEST0] = RW(0xff),
     [LSI_CTEST1] = RO(0xf0),
     [LSI_CTEST2] = { .wmask = CTEST2_PCICIE, .read = read_ctest2 },
     [LSI_CTEST3] = { .wmask = 0x03 }, /* FLF and CLF clear themselves */
-    [LSI_TEMP... LSI_TEMP + 3] = RW(0),
+    [LSI_TEMP ... LSI_TEMP + 3] = RW(0),
     [LSI_DFIFO] = { .read = read_dfifo },
     [LSI_CTEST4] = RW(0),
     [LSI_CTEST5] = { .wmask = 0x3c, .read = read_ctest5 },
     [LSI_CTEST6] = RW(0),
-    [LSI_DBC... LSI_DBC + 2] = RW(0),
+    [LSI_DBC ... LSI_DBC + 2] = RW(0),
     [LSI_DCMD] = RW(0x40),
-    [LSI_DNAD... LSI_DNAD + 3] = RW(0),
-    [LSI_DSP... LSI_DSP + 2] = RW(0),
+    [LSI_DNAD ... LSI_DNAD + 3] = RW(0),
+    [LSI_DSP ... LSI_DSP + 2] = RW(0),
     [LSI_DSP + 3] = { .wmask = 0xff, .write = write_dsp3 },
-    [LSI_DSPS... LSI_DSPS + 3] = RW(0),
-    [LSI_SCRATCHA... LSI_SCRATCHA + 3] = { .wmask = 0xff, .read = read_scratch },
+    [LSI_DSPS ... LSI_DSPS + 3] = RW(0),
+    [LSI_SCRATCHA ... LSI_SCRATCHA + 3] = { .wmask = 0xff, .read = read_scratch },
     [LSI_DMODE] = RW(0),
     [LSI_DIEN] = { .wmask = 0x7f, .write = write_irq_mask },
     [LSI_SBR] = RW(0),
     [LSI_DCNTL] = { .wmask = 0xff, .write = write_dcntl },
-    [LSI_ADDER... LSI_ADDER + 3] = RO(0),
+    [LSI_ADDER ... LSI_ADDER + 3] = RO(0),
     [LSI_SIEN0] = { .wmask = 0xff, .write = write_irq_mask },
     [LSI_SIEN1] = { .wmask = 0x17, .write = write_irq_mask },
-    [LSI_SIST0... LSI_SIST1] = { .read = read_sist },
+    [LSI_SIST0 ... LSI_SIST1] = { .read = read_sist },
     [LSI_SLPAR] = RW(0),
     [LSI_SWIDE] = RW(0),
     [LSI_MACNTL] = { .wmask = 0x0f }, /* the chip's type above */
     [LSI_GPCNTL] = RW(0x0f),
     [LSI_STIME0] = RW(0),
     [LSI_STIME1] = { .wmask = 0x7f, .write = write_stime1 },
-    [LSI_RESPID0... LSI_RESPID1] = RW(0),
+    [LSI_RESPID0 ... LSI_RESPID1] = RW(0),
     [LSI_STEST0] = RO(0x03),
     [LSI_STEST1] = RW(0),
     [LSI_STEST2] = { .wmask = 0x7f }, /* SCE's self-clearing neighbours are not modelled */
     [LSI_STEST3] = { .wmask = 0xfd }, /* CSF clears itself */
-    [LSI_SIDL... LSI_SIDL + 1] = RO(0),
+    [LSI_SIDL ... LSI_SIDL + 1] = RO(0),
     [LSI_STEST4] = RO(0xe0), /* LVD, frequency locked: NetBSD waits for LOCK */
-    [LSI_SODL... LSI_SODL + 1] = RW(0),
+    [LSI_SODL ... LSI_SODL + 1] = RW(0),
     [LSI_CCNTL0] = RW(0),
     [LSI_CCNTL1] = RW(0),
-    [LSI_SBDL... LSI_SBDL + 1] = RO(0),
-    [LSI_SCRATCHB... LSI_SCRATCHB + 3] = { .wmask = 0xff, .read = read_scratch },
-    [LSI_SCRATCHC... LSI_MMRS - 1] = RW(0),
-    [LSI_MMRS... LSI_DNAD64 + 3] = RW(0),
-    [LSI_PMJAD1... LSI_PMJAD2 + 3] = RW(0),
-    [LSI_RBC... LSI_UA + 3] = RW(0),
-    [LSI_ESA... LSI_IA + 3] = RW(0),
-    [LSI_SBC... LSI_SBC + 2] = RO(0),
-    [LSI_CSBC... LSI_CSBC + 3] = RW(0),
+    [LSI_SBDL ... LSI_SBDL + 1] = { .read = read_sbdl },
+    [LSI_SCRATCHB ... LSI_SCRATCHB + 3] = { .wmask = 0xff, .read = read_scratch },
+    [LSI_SCRATCHC ... LSI_MMRS - 1] = RW(0),
+    [LSI_MMRS ... LSI_DNAD64 + 3] = RW(0),
+    [LSI_PMJAD1 ... LSI_PMJAD2 + 3] = RW(0),
+    [LSI_RBC ... LSI_UA + 3] = RW(0),
+    [LSI_ESA ... LSI_IA + 3] = RW(0),
+    [LSI_SBC ... LSI_SBC + 2] = RO(0),
+    [LSI_CSBC ... LSI_CSBC + 3] = RW(0),
 };
+/* clang-format on */
 
 /* The 53C810 ends at 0x5f and lacks what the 875 and 895A added below that. */
 static bool lsi_reg_exists(const Lsi *s, unsigned off)

@@ -414,6 +414,7 @@ void lsi_run(void *opaque)
         selection_timeout(s); /* the script stopped or waits for something else */
     }
     s->executing = false;
+    lsi_hth_timer_set(s);
     if (more && s->st.run != LSI_STOPPED) {
         loop_yield(&s->run_work);
     }

@@ -23,6 +23,7 @@ void lsi_soft_reset(Lsi *s)
     trace(LSI, "soft reset");
     lsi_tasks_cancel(s, -1, -1, -1);
     loop_timer_disarm(&s->gen_timer);
+    loop_timer_disarm(&s->hth_timer);
     lsi_bus_forget(s);
     lsi_regs_reset(s);
     s->st.run = LSI_STOPPED;
@@ -40,6 +41,7 @@ bool lsi_attach(PciDev *pci, GError **errp)
     loop_work_init(&s->run_work, pci->loop, lsi_run, s);
     loop_work_init(&s->disc_work, pci->loop, lsi_disc_work, s);
     loop_timer_init(&s->gen_timer, pci->loop, lsi_gen_timer_fired, s);
+    loop_timer_init(&s->hth_timer, pci->loop, lsi_hth_timer_fired, s);
     return scsi_bus_attach(s->scsi, pci->loop, errp);
 }
 
@@ -49,6 +51,7 @@ static void lsi_quiesce(Lsi *s)
     loop_work_cancel(&s->run_work);
     loop_work_cancel(&s->disc_work);
     loop_timer_disarm(&s->gen_timer);
+    loop_timer_disarm(&s->hth_timer);
     lsi_tasks_cancel(s, -1, -1, -1);
     lsi_bus_forget(s);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The plain 53C810: narrow, Fast-10, 128 registers seen twice, no script RAM, no LOAD and STORE.
- * Its revision is 0, for which drivers take their MEMORY MOVE firmware (revisions from 0x10 up are
- * the 810A). PCI ids and BARs as in the 810 manual.
+ * The 53C810: narrow, Fast-10, 128 registers seen twice, no script RAM; and the 53C810A, which has
+ * LOAD and STORE besides. They share PCI ids, and drivers tell them by the revision: below 0x10
+ * they take their MEMORY MOVE firmware. PCI ids and BARs as in the 810 manual.
  */
 #include "hw/scsi/lsi.h"
 #include "hw/scsi/lsi-internal.h"
@@ -13,17 +13,24 @@ static const PciBar bars[] = {
     { .kind = PCI_BAR_NONE },
 };
 
-static const LsiModel model = {
-    .reg_mask = 0x7f,
-    .max_id = 8,
-    .max_offset = 8,
-    .min_period = 25, /* Fast-10 */
-    .pci = { .device = 0x0001, .bars = bars, LSI_PCI_OPS },
+#define LSI810_MODEL .reg_mask = 0x7f, .max_id = 8, .max_offset = 8, .min_period = 25 /* Fast-10 */
+#define LSI810_PCI .device = 0x0001, .bars = bars, LSI_PCI_OPS
+
+static const LsiModel model = { LSI810_MODEL, .pci = { LSI810_PCI, .revision = 0x00 } };
+static const LsiModel model_a = {
+    LSI810_MODEL,
+    .load_store = true,
+    .pci = { LSI810_PCI, .revision = 0x12 },
 };
 
 static bool realize(Device *dev, GError **errp G_GNUC_UNUSED)
 {
     return lsi_realize(dev, &model);
+}
+
+static bool realize_a(Device *dev, GError **errp G_GNUC_UNUSED)
+{
+    return lsi_realize(dev, &model_a);
 }
 
 const DeviceType lsi53c810_type = {
@@ -34,5 +41,16 @@ const DeviceType lsi53c810_type = {
     .props = lsi_props,
     .size = sizeof(Lsi),
     .realize = realize,
+    .unrealize = lsi_unrealize,
+};
+
+const DeviceType lsi53c810a_type = {
+    .name = "lsi53c810a",
+    .desc = "LSI 53C810A SCSI host adapter",
+    .bus_kind = BUS_PCI,
+    .child_kind = BUS_SCSI,
+    .props = lsi_props,
+    .size = sizeof(Lsi),
+    .realize = realize_a,
     .unrealize = lsi_unrealize,
 };

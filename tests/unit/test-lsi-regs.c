@@ -354,6 +354,67 @@ static void test_810(void)
     lt_free(t);
 }
 
+/* The 810A differs by its revision and by LOAD and STORE. */
+static void test_810a(void)
+{
+    LsiTest *t = lt_new("lsi53c810a", 0);
+
+    g_assert_cmphex(pci_cfg_read(t->pci, PCI_VENDOR_ID, 4), ==, 0x00011000);
+    g_assert_cmphex(pci_cfg_read(t->pci, PCI_REVISION, 1), ==, 0x12);
+    lt_put32(t, LT_DATA, 0x810a);
+    lt_emit(t, I_LOAD(LSI_SCRATCHA, 4), LT_DATA);
+    lt_emit(t, I_INT, 1);
+    lt_run_int(t, LT_SCRIPT, 1);
+    g_assert_cmphex(lt_r32(t, LSI_SCRATCHA), ==, 0x810a);
+    lt_free(t);
+}
+
+/* Loopback (STEST2.SLB): what the chip drives, it sees. */
+static void test_loopback(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 0);
+
+    lt_w8(t, LSI_SOCL, 0x2f);
+    lt_w8(t, LSI_SODL, 0xa5);
+    lt_w8(t, LSI_SODL + 1, 0x3c);
+    g_assert_cmphex(lt_r8(t, LSI_SBCL), ==, 0);
+    lt_w8(t, LSI_STEST2, STEST2_SLB);
+    g_assert_cmphex(lt_r8(t, LSI_SBCL), ==, 0x2f);
+    g_assert_cmphex(lt_r8(t, LSI_SBDL), ==, 0xa5);
+    g_assert_cmphex(lt_r8(t, LSI_SBDL + 1), ==, 0x3c);
+    lt_free(t);
+}
+
+static bool hth_fired(LsiTest *t)
+{
+    return t->s->st.reg[LSI_SIST1] & SIST1_HTH;
+}
+
+/* Handshake to handshake: the target keeps the initiator waiting for longer than it allows. */
+static void test_hth_timer(void)
+{
+    LsiTest *t = lt_new("lsi53c895a", 1);
+
+    lt_w8(t, LSI_SIEN1, SIST1_HTH);
+    lt_w8(t, LSI_STIME0, 0x40); /* 1 ms */
+    lt_put32(t, LT_DATA, 0x80);
+    lt_put32(t, LT_DATA + 16, 0x28); /* READ(10) of one block */
+    t->ram[LT_DATA + 24] = 1;
+    lt_emit(t, I_SELECT_ATN(0), 0);
+    lt_emit(t, I_MOVE(PHASE_MSG_OUT, 1), LT_DATA);
+    lt_emit(t, I_MOVE(PHASE_COMMAND, 10), LT_DATA + 16);
+    lt_emit(t, I_MOVE(PHASE_STATUS, 1), LT_DATA + 32); /* unit attention: first command */
+    lt_emit(t, I_MOVE(PHASE_MSG_IN, 1), LT_DATA + 33);
+    lt_emit(t, I_INT, 1);
+    lt_run_int(t, LT_SCRIPT, 1);
+    lt_hold(true);
+    lt_start(t, LT_SCRIPT);
+    lt_until(t, hth_fired);
+    g_assert_true(t->irq);
+    g_assert_cmpint(t->s->st.run, ==, LSI_STOPPED);
+    lt_free(t);
+}
+
 static void test_script_ram(void)
 {
     LsiTest *t = lt_new("lsi53c895a", 0);
@@ -393,6 +454,9 @@ int main(int argc, char **argv)
     g_test_add_func("/lsi/regs/pcicie", test_pcicie);
     g_test_add_func("/lsi/regs/fifo", test_fifo);
     g_test_add_func("/lsi/regs/810", test_810);
+    g_test_add_func("/lsi/regs/810a", test_810a);
+    g_test_add_func("/lsi/regs/loopback", test_loopback);
+    g_test_add_func("/lsi/irq/hth-timer", test_hth_timer);
     g_test_add_func("/lsi/regs/script-ram", test_script_ram);
     return g_test_run();
 }
