@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See proxy-fixture.h. The remote's thread blocks in recvmsg(); what it shares with the test is
- * under its lock, and a test that waits for it turns its loop to a deadline, or waits on `changed`.
+ * under its lock, and a test that waits for it turns its loop to a deadline.
  */
 #include "proxy-fixture.h"
 #include "util/fd.h"
@@ -237,7 +237,7 @@ static bool serve_one(FakeRemote *r, int fd)
     if (!receive_message(fd, &m)) {
         return false;
     }
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     take_resample(r);
     value = answer_to(r, &m);
     if (m.header.cmd != MPQ_SYNC_SYSMEM && m.header.cmd != MPQ_SET_IRQFD) {
@@ -247,8 +247,7 @@ static bool serve_one(FakeRemote *r, int fd)
         go_on =
             send_answer(r, fd, r->requests == r->fault_at || silent ? r->fault : FAULT_NONE, value);
     }
-    g_cond_broadcast(&r->changed);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     return go_on;
 }
 
@@ -267,16 +266,16 @@ static void *remote_thread(void *opaque)
         if (fd < 0) {
             break;
         }
-        g_mutex_lock(&r->lock);
+        pthread_mutex_lock(&r->lock);
         r->connections++;
         r->conn = fd;
-        g_mutex_unlock(&r->lock);
+        pthread_mutex_unlock(&r->lock);
         while (serve_one(r, fd)) {
         }
-        g_mutex_lock(&r->lock);
+        pthread_mutex_lock(&r->lock);
         shutdown(fd, SHUT_RDWR);
         fd_clear(&r->conn);
-        g_mutex_unlock(&r->lock);
+        pthread_mutex_unlock(&r->lock);
     } while (r->listens);
     return NULL;
 }
@@ -297,14 +296,16 @@ FakeRemote *fake_remote_new(int fd, bool listens)
     r->wmask[PCI_INT_LINE] = r->wmask[PCI_CACHE_LINE] = 0xff;
     fake_remote_bar(r, 0, 0xfffffff1);
     fake_remote_bar(r, 1, 0xfffff000);
-    r->thread = g_thread_new("fake-remote", remote_thread, r);
+    pthread_mutex_init(&r->lock, NULL);
+    g_assert_cmpint(pthread_create(&r->thread, NULL, remote_thread, r), ==, 0);
     return r;
 }
 
 void fake_remote_free(FakeRemote *r)
 {
     fake_remote_hang_up(r);
-    g_thread_join(r->thread);
+    pthread_join(r->thread, NULL);
+    pthread_mutex_destroy(&r->lock);
     fd_clear(&r->fd);
     fd_clear(&r->irqfd);
     fd_clear(&r->resamplefd);
@@ -326,57 +327,57 @@ void fake_remote_bar(FakeRemote *r, unsigned i, uint32_t mask)
 
 void fake_remote_fault(FakeRemote *r, Fault fault, unsigned after)
 {
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     r->fault = fault;
     r->fault_at = r->requests + 1 + after;
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
 }
 
 void fake_remote_release(FakeRemote *r)
 {
     MpqRet ret = { .header = { .cmd = MPQ_RET, .size = 8 }, .value = 0xdead };
 
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     r->fault = FAULT_NONE;
     for (; r->held > 0; r->held--) {
         send_bytes(r->conn, &ret, sizeof(ret));
     }
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
 }
 
 void fake_remote_hang_up(FakeRemote *r)
 {
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     shutdown(r->fd, SHUT_RDWR);
     if (r->conn >= 0) {
         shutdown(r->conn, SHUT_RDWR);
     }
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
 }
 
 char *fake_remote_log(FakeRemote *r)
 {
     char *text;
 
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     text = g_strdup(r->log->str);
     g_string_truncate(r->log, 0);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     return text;
 }
 
 void fake_remote_resample(FakeRemote *r)
 {
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     take_resample(r);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
 }
 
 void fake_remote_line(FakeRemote *r, bool level)
 {
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     set_line(r, level);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* --- the board --- */

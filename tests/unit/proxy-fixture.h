@@ -11,6 +11,7 @@
 #include "hw/pci/pci.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "remote/mpqemu-proto.h"
+#include <pthread.h>
 
 /* --- the remote --- */
 
@@ -36,12 +37,11 @@ typedef enum Fault {
 typedef struct FakeRemote {
     int fd; /* connected, or listening */
     bool listens;
-    GThread *thread;
-    GMutex lock; /* for what follows */
-    GCond changed;
-    GString *log;      /* "sync:1 irqfd r10/4 w10/4=ffffffff R m fe000004/4 ..." */
-    unsigned requests; /* that want an answer, since the start */
-    unsigned fault_at; /* number of such a request, 1: the first; 0: none */
+    pthread_t thread;
+    pthread_mutex_t lock; /* for what follows; not GLib's, which ThreadSanitizer doesn't see */
+    GString *log;         /* "sync:1 irqfd r10/4 w10/4=ffffffff R m fe000004/4 ..." */
+    unsigned requests;    /* that want an answer, since the start */
+    unsigned fault_at;    /* number of such a request, 1: the first; 0: none */
     Fault fault;
     unsigned held; /* answers held back */
     unsigned connections;

@@ -795,9 +795,9 @@ static void test_reconnect_other_device(void)
     reg_read(&b, 4, 1);
     board_until(&b, other_is_logged);
     is_gone(&b);
-    g_mutex_lock(&b.remote->lock);
+    pthread_mutex_lock(&b.remote->lock);
     b.remote->config[0] = 0x34;
-    g_mutex_unlock(&b.remote->lock);
+    pthread_mutex_unlock(&b.remote->lock);
     board_until(&b, is_back);
     board_fini(&b);
     listener_clear(&l);
