@@ -78,9 +78,11 @@ def wait_for(condition, what):
 
 
 class RemoteCase(unittest.TestCase):
+    binary = REMOTE
+
     def setUp(self):
-        if not os.path.exists(REMOTE):
-            self.skipTest(f'{REMOTE} is not there')
+        if not os.path.exists(self.binary):
+            self.skipTest(f'{self.binary} is not there')
         # Not below the build folder: a socket's path has 107 bytes at most.
         folder = tempfile.TemporaryDirectory(prefix='qcli')
         self.addCleanup(folder.cleanup)
@@ -100,7 +102,7 @@ class RemoteCase(unittest.TestCase):
 
     def start(self, *argv, fds=(), **keywords):
         """Runs the program in the background; the descriptors are closed here."""
-        process = subprocess.Popen([REMOTE, *argv], pass_fds=[fd.fileno() for fd in fds],
+        process = subprocess.Popen([self.binary, *argv], pass_fds=[fd.fileno() for fd in fds],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE, text=True, **keywords)
         self.addCleanup(process.stderr.close)
@@ -116,7 +118,7 @@ class RemoteCase(unittest.TestCase):
         return process.stderr.read()
 
     def run_remote(self, *argv, fds=()):
-        return subprocess.run([REMOTE, *argv], pass_fds=fds, stdin=subprocess.DEVNULL,
+        return subprocess.run([self.binary, *argv], pass_fds=fds, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               timeout=DEADLINE)
 

@@ -51,6 +51,17 @@ ROWS = [
     ('trace_pattern', ['-trace', 'nosuch*'], ".*'nosuch\\*'"),
     ('trace_events_file', ['-trace', 'lsi,events=/x'], "Invalid parameter 'events'"),
 
+    ('accel', ['-accel', 'kvm'], 'invalid option', '-accel'),
+    ('kernel', ['-kernel', '{disk}'], 'invalid option', '-kernel'),
+    ('append', ['-append', 'x'], 'invalid option', '-append'),
+    ('qtest', ['-qtest', 'fd:{fd}'], 'invalid option', '-qtest'),
+    ('qtest_log', ['-qtest-log', 'none'], 'invalid option', '-qtest-log'),
+    ('debugcon', ['-debugcon', 'stdio'], 'invalid option', '-debugcon'),
+    ('frozen', ['-S'], 'invalid option', '-S'),
+    ('chardev_path', ['-chardev', 'socket,id=c,path={dir}/s'], "Invalid parameter 'path'"),
+    ('memory_backend', ['-object', 'memory-backend-memfd,id=ram,size=1M'],
+     "'memory-backend-memfd' is not .*"),
+
     ('device_unknown', ['-device', 'virtio-blk'],
      "'virtio-blk' is not a valid device model name"),
     ('device_property', ['-device', 'lsi53c895a,foo=1'],
@@ -171,6 +182,8 @@ ROWS = [
 
 
 class BadInput(RemoteCase):
+    program = PROGRAM
+
     def open_fds(self):
         """Descriptors of all wrong kinds, by the name that rows use."""
         def keep(thing):
@@ -210,7 +223,7 @@ class BadInput(RemoteCase):
         before = self.state()
         # Before them, so that what is tried is the last option.
         result = self.run_remote(*extra, *words, fds=list(fds.values()))
-        start = f'{PROGRAM}: {culprit}: ' if culprit else f'{PROGRAM}: '
+        start = f'{self.program}: {culprit}: ' if culprit else f'{self.program}: '
         message = message.replace('{dir}', re.escape(str(self.folder)))
         self.assertRegex(result.stderr, '^' + re.escape(start) + message + r'\n\Z')
         self.assertEqual(result.stderr.count('\n'), 1)

@@ -5,6 +5,7 @@
  * maps, byte by byte, with a model that has a byte for each address.
  */
 #include "hw/core/memory-map.h"
+#include <inttypes.h>
 #include <string.h>
 
 #define SPACE 0x1000
@@ -64,7 +65,7 @@ static void mmio_write(void *opaque, uint64_t off, uint64_t value, unsigned size
 {
     Fixture *f = opaque;
 
-    g_string_append_printf(f->log, "w%x/%u=%" G_GINT64_MODIFIER "x ", (unsigned)off, size, value);
+    g_string_append_printf(f->log, "w%x/%u=%" PRIx64 " ", (unsigned)off, size, value);
 }
 
 static const MmioOps mmio_ops = { .read = mmio_read, .write = mmio_write };
@@ -106,9 +107,8 @@ static void assert_view(Fixture *f, const char *expected)
 
     for (unsigned i = 0; i < f->watcher.flat->len; i++) {
         const MemorySection *s = &g_array_index(f->watcher.flat, MemorySection, i);
-        g_string_append_printf(text,
-                               "%s%s %" G_GINT64_MODIFIER "x+%" G_GINT64_MODIFIER "x", i ? ", " : "",
-                               names[s->kind], s->addr, s->size);
+        g_string_append_printf(text, "%s%s %" PRIx64 "+%" PRIx64, i ? ", " : "", names[s->kind],
+                               s->addr, s->size);
         if (s->kind == MEMORY_RAM) {
             g_assert_true(s->host == f->ram + s->addr);
             g_assert_cmpint(s->fd, ==, 7);

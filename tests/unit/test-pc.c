@@ -329,7 +329,10 @@ static void test_memory(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpstr(fake->log->str, ==, "w1+0/4 w1+4/4 ");
     memset(buf, 0, sizeof(buf));
     pc_mem_read(f->pc, RAM_SIZE - 4, buf, 16);
-    g_assert_cmpmem(buf, 16, "\x5a\x5a\x5a\x5a\x5a\x5a\x5a\x5a\x5a\x5a\x5a\x5a\x11\x22\x33\x44", 16);
+    for (unsigned i = 0; i < 12; i++) {
+        g_assert_cmphex(buf[i], ==, 0x5a);
+    }
+    g_assert_cmpmem(buf + 12, 4, &value, 4);
     /* Across the BAR's end, and beyond. */
     fake->ram[FAKE_MEM_SIZE - 1] = 0x77;
     pc_mem_read(f->pc, RAM_SIZE + FAKE_MEM_SIZE - 1, buf, 2);
