@@ -8,7 +8,7 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
-#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -117,18 +117,49 @@ static void add_device(const Machine *m, GPtrArray *args)
     }
 }
 
+/* QEMU's remote serves its socket before it resets the machine at the end of its start-up, when the
+ * disks are drained: what a proxy has written until then is lost. Its monitor knows when it runs. */
+static void wait_running(int monitor)
+{
+    static const char ask[] = "{\"execute\":\"qmp_capabilities\"}\n";
+    static const char status[] = "{\"execute\":\"query-status\"}\n";
+    FILE *in = fdopen(monitor, "r");
+    char line[4096];
+
+    g_assert_cmpint(send(monitor, ask, strlen(ask), MSG_NOSIGNAL), ==, strlen(ask));
+    do {
+        g_assert_cmpint(send(monitor, status, strlen(status), MSG_NOSIGNAL), ==, strlen(status));
+        do {
+            g_assert_nonnull(fgets(line, sizeof(line), in));
+        } while (!strstr(line, "\"running\""));
+    } while (!strstr(line, "\"running\": true"));
+    fclose(in);
+}
+
 static void start_remote(Machine *m, int fd)
 {
     g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *object =
         g_strdup_printf("x-remote-object,id=robj0,devid=lsi0,fd=%d", fd);
+    const bool foreign = m->way == WAY_FOREIGN;
+    const char *program = foreign ? vm_program() : g_getenv("QEMU_REMOTE");
+    char *path = NULL;
+    int listener = -1;
 
-    add(args, m->way == WAY_FOREIGN ? vm_program() : g_getenv("QEMU_REMOTE"), "-machine",
-        "x-remote", "-nodefaults", "-display", "none", NULL);
+    add(args, program, "-machine", "x-remote", "-nodefaults", "-display", "none", NULL);
+    if (foreign) {
+        g_autofree char *qmp = NULL;
+        listener = qtest_listen(&path);
+        qmp = g_strdup_printf("unix:%s", path);
+        add(args, "-qmp", qmp, NULL);
+    }
     add_device(m, args);
     add(args, "-object", object, NULL);
     g_ptr_array_add(args, NULL);
     m->remote = qtest_spawn((const char *const *)args->pdata, fd);
+    if (foreign) {
+        wait_running(qtest_accept(listener, path, m->remote, program));
+    }
 }
 
 static void start_vm(Machine *m, int fd)

@@ -198,7 +198,12 @@ void qlsi_run_int(QLsi *l, uint32_t dsp, uint32_t vector)
 
     qlsi_w32(l, LSI_DSP, dsp);
     istat = qlsi_wait_istat(l, ISTAT0_SIP | ISTAT0_DIP);
-    g_assert_cmphex(istat & (ISTAT0_SIP | ISTAT0_DIP), ==, ISTAT0_DIP);
+    if (istat & ISTAT0_SIP) {
+        uint32_t at = qlsi_r32(l, LSI_DSP);
+        uint8_t sist0 = qlsi_r8(l, LSI_SIST0);
+        g_error("SIST0 %02x, SIST1 %02x at %08x, phase %u", sist0, qlsi_r8(l, LSI_SIST1), at,
+                qlsi_r8(l, LSI_SSTAT1) & 7);
+    }
     g_assert_cmphex(qlsi_r8(l, LSI_DSTAT), ==, DSTAT_DFE | DSTAT_SIR);
     g_assert_cmphex(qlsi_r32(l, LSI_DSPS), ==, vector);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See libqtest.h. The program connects to a UNIX socket in a folder of its own; the folder is gone
- * as soon as it has.
+ * See libqtest.h.
  *
  * Lines are read into one buffer. IRQ lines may come at any time, also between a command and its
  * reply: they are taken out wherever a line is read.
@@ -105,25 +104,27 @@ int qtest_reap(pid_t pid)
     }
 }
 
-static int listen_at(const char *path)
+int qtest_listen(char **path)
 {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    g_autofree char *dir = g_dir_make_tmp("qt-XXXXXX", NULL);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    g_assert_cmpuint(strlen(path), <, sizeof(addr.sun_path));
-    g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
+    *path = g_strdup_printf("%s/s", dir);
+    g_assert_cmpuint(strlen(*path), <, sizeof(addr.sun_path));
+    g_strlcpy(addr.sun_path, *path, sizeof(addr.sun_path));
     g_assert_cmpint(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
     g_assert_cmpint(listen(fd, 1), ==, 0);
     return fd;
 }
 
-/* The program's connection; it may end instead. */
-static int accept_from(int listener, pid_t pid, const char *program)
+int qtest_accept(int listener, char *path, pid_t pid, const char *program)
 {
+    g_autofree char *dir = g_path_get_dirname(path);
     int64_t deadline = deadline_in(QTEST_DEADLINE_S * 1000);
+    int sock, status;
 
     while (!wait_readable(listener, deadline_in(50))) {
-        int status;
         if (waitpid(pid, &status, WNOHANG) == pid) {
             g_error("qtest: %s ended (wait status %#x) before it connected", program, status);
         }
@@ -131,7 +132,13 @@ static int accept_from(int listener, pid_t pid, const char *program)
             g_error("qtest: %s does not connect", program);
         }
     }
-    return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    g_assert_cmpint(sock, >=, 0);
+    close(listener);
+    g_unlink(path);
+    g_rmdir(dir);
+    g_free(path);
+    return sock;
 }
 
 QTest *qtest_attach(int socket)
@@ -145,27 +152,22 @@ QTest *qtest_attach(int socket)
 
 QTest *qtest_start(const char *const *argv, int fd)
 {
-    g_autofree char *dir = g_dir_make_tmp("qt-XXXXXX", NULL);
-    g_autofree char *path = g_strdup_printf("%s/s", dir);
-    g_autofree char *where = g_strdup_printf("unix:%s", path);
     g_autoptr(GPtrArray) args = g_ptr_array_new();
-    int listener = listen_at(path);
+    g_autofree char *where = NULL;
+    char *path;
+    int listener = qtest_listen(&path);
     pid_t pid;
-    int sock;
+    QTest *q;
 
     for (unsigned i = 0; argv[i]; i++) {
         g_ptr_array_add(args, (char *)argv[i]);
     }
+    where = g_strdup_printf("unix:%s", path);
     g_ptr_array_add(args, (char *)"-qtest");
     g_ptr_array_add(args, where);
     g_ptr_array_add(args, NULL);
     pid = qtest_spawn((const char *const *)args->pdata, fd);
-    sock = accept_from(listener, pid, argv[0]);
-    g_assert_cmpint(sock, >=, 0);
-    close(listener);
-    g_unlink(path);
-    g_rmdir(dir);
-    QTest *q = qtest_attach(sock);
+    q = qtest_attach(qtest_accept(listener, path, pid, argv[0]));
     q->pid = pid;
     return q;
 }

@@ -27,6 +27,12 @@ pid_t qtest_spawn(const char *const *argv, int fd);
 /* Waits for the end of a spawned program: its exit status, or 128 + the signal. */
 int qtest_reap(pid_t pid);
 
+/* A listening UNIX socket in a new folder; *path is its path. */
+int qtest_listen(char **path);
+/* The connection that pid, of this program, makes to it; the socket and its folder are gone then,
+ * and path freed. */
+int qtest_accept(int listener, char *path, pid_t pid, const char *program);
+
 /* qtest_spawn(argv, fd) with "-qtest unix:PATH" appended, and its connection accepted. */
 QTest *qtest_start(const char *const *argv, int fd);
 /* Over a connected socket, which is taken, to a program that is somebody else's. */
