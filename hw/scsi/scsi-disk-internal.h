@@ -37,12 +37,13 @@ typedef struct ScsiDisk {
     const ScsiCmdTable *table;
     BlockNode *node; /* NULL: no medium, a CD's */
     bool cd;
-    bool wce;            /* writes may stay in a volatile cache until SYNCHRONIZE CACHE */
+    bool wce_default;    /* at power-on and after a reset */
     bool thin;           /* UNMAP works */
     uint32_t block_size; /* logical; bytes */
     uint64_t blocks;
     uint64_t max_blocks; /* of one transfer */
     /* state */
+    bool wce; /* writes may stay in a volatile cache until SYNCHRONIZE CACHE */
     bool tray_open;
     bool locked; /* PREVENT ALLOW MEDIUM REMOVAL */
     uint8_t event; /* GET EVENT STATUS: medium event not yet reported */
@@ -129,7 +130,8 @@ void disk_flush(ScsiDisk *disk, ScsiReq *req);
 /* scsi-inquiry.c */
 void disk_cmd_inquiry(ScsiDev *dev, ScsiReq *req);
 
-/* scsi-mode.c: MODE SENSE(6) and (10) */
+/* scsi-mode.c: (6) and (10) of each */
 void disk_cmd_mode_sense(ScsiDev *dev, ScsiReq *req);
+void disk_cmd_mode_select(ScsiDev *dev, ScsiReq *req);
 
 #endif

@@ -64,7 +64,10 @@ void disk_start(ScsiDev *dev, ScsiReq *req)
 
 void disk_reset(ScsiDev *dev)
 {
-    disk_of(dev)->locked = false;
+    ScsiDisk *disk = disk_of(dev);
+
+    disk->locked = false;
+    disk->wce = disk->wce_default;
 }
 
 bool disk_attach(ScsiDev *dev, Loop *loop, GError **errp)
@@ -167,7 +170,8 @@ static void settle_node(ScsiDisk *disk, BlockNode *node)
     node->user_shared = disk->share_rw;
     node->user = true;
     disk->blocks = node->size / disk->block_size;
-    disk->wce = disk->write_cache < 0 ? node->write_cache : disk->write_cache;
+    disk->wce_default = !disk->cd && (disk->write_cache < 0 ? node->write_cache : disk->write_cache);
+    disk->wce = disk->wce_default;
     disk->thin = !disk->cd && node->can_discard && !node->read_only && disk->discard_granularity;
 }
 

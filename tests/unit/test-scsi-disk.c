@@ -150,8 +150,8 @@ static void test_mode_sense(void)
     g_assert_cmphex(d.data[4], ==, 1);
     g_assert_cmphex(d.data[4 + 12], ==, 4);
     g_assert_cmphex(d.data[4 + 12 + 24], ==, 5);
-    RUN(&d, 0x1a, 8, 0x48, 0, 255, 0); /* changeable: nothing */
-    g_assert_cmpmem(d.data + 4, 4, "\x08\x12\0\0", 4);
+    RUN(&d, 0x1a, 8, 0x48, 0, 255, 0); /* changeable: WCE */
+    g_assert_cmpmem(d.data + 4, 4, "\x08\x12\x04\0", 4);
     RUN(&d, 0x1a, 0, 0xc8, 0, 255, 0);
     assert_sense(&d.t, 5, 0x39, 0);
     RUN(&d, 0x1a, 0, 0x2a, 0, 255, 0);
