@@ -6,7 +6,8 @@
 
 Standard output carries TAP alone: what the cases and their child processes print goes to standard
 error, and so do the details of a failure, since that is what meson shows of a test that failed. The
-plan comes last, since a class that skips itself counts as one.
+plan comes last, since a class that skips itself counts as one. Lines that the module has put into
+its list COMMENTS come before it, as comments.
 """
 
 import importlib.util
@@ -95,6 +96,8 @@ def main():
     result = TapResult(stream, module.__name__)
     result.line('TAP version 13')
     suite.run(result)
+    for text in getattr(module, 'COMMENTS', ()):
+        result.line('# ' + text)
     result.line(f'1..{result.count}')
     return 1 if result.bad else 0
 

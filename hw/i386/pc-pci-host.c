@@ -12,10 +12,10 @@
  */
 #include "hw/i386/pc-internal.h"
 
-#define CONFIG_ENABLE 0x80000000u
-#define CONFIG_BUS(address) (((address) >> 16) & 0xff)
-#define CONFIG_DEVFN(address) (((address) >> 8) & 0xff)
-#define CONFIG_REGISTER(address) ((address)&0xfc)
+#define ADDRESS_ENABLE 0x80000000u
+#define ADDRESS_BUS(address) (((address) >> 16) & 0xff)
+#define ADDRESS_DEVFN(address) (((address) >> 8) & 0xff)
+#define ADDRESS_REGISTER(address) ((address)&0xfc)
 
 /* 3.2.3: memory and bus master are always on; 3.2.4: medium DEVSEL timing, fast back-to-back */
 #define I440FX_COMMAND 0x0006
@@ -53,17 +53,17 @@ void pc_host_bridge_init(Pc *pc)
 /* The selected function, or NULL. */
 static PciDev *selected(const Pc *pc)
 {
-    if (!(pc->config_address & CONFIG_ENABLE) || CONFIG_BUS(pc->config_address) != 0) {
+    if (!(pc->config_address & ADDRESS_ENABLE) || ADDRESS_BUS(pc->config_address) != 0) {
         return NULL;
     }
-    return pc->bus.dev[CONFIG_DEVFN(pc->config_address)];
+    return pc->bus.dev[ADDRESS_DEVFN(pc->config_address)];
 }
 
 uint32_t pc_config_read(Pc *pc, unsigned byte, unsigned size)
 {
     PciDev *dev = selected(pc);
 
-    return dev ? pci_cfg_read(dev, CONFIG_REGISTER(pc->config_address) + byte, size) : UINT32_MAX;
+    return dev ? pci_cfg_read(dev, ADDRESS_REGISTER(pc->config_address) + byte, size) : UINT32_MAX;
 }
 
 void pc_config_write(Pc *pc, unsigned byte, uint32_t value, unsigned size)
@@ -71,6 +71,6 @@ void pc_config_write(Pc *pc, unsigned byte, uint32_t value, unsigned size)
     PciDev *dev = selected(pc);
 
     if (dev) {
-        pci_cfg_write(dev, CONFIG_REGISTER(pc->config_address) + byte, value, size);
+        pci_cfg_write(dev, ADDRESS_REGISTER(pc->config_address) + byte, value, size);
     }
 }

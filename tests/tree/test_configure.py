@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """configure's options, and that touching a Kconfig file or a profile configures again."""
 
+import json
 import os
 import re
 import shutil
@@ -84,9 +85,9 @@ class Options(Tree):
                       self.refused('--with-devices-x86_64-remote=maximal'))
 
     def test_an_impossible_profile_is_refused_by_file_and_line(self):
-        self.replace(PROFILE, 'CONFIG_PC=n', 'CONFIG_PC=y')
-        line = self.read(PROFILE).splitlines().index('CONFIG_PC=y') + 1
-        self.assertRegex(self.refused(), f'(?m)^{PROFILE}:{line}: CONFIG_PC=y: ')
+        self.replace(PROFILE, 'CONFIG_TCG=n', 'CONFIG_TCG=y')
+        line = self.read(PROFILE).splitlines().index('CONFIG_TCG=y') + 1
+        self.assertRegex(self.refused(), f'(?m)^{PROFILE}:{line}: CONFIG_TCG=y: ')
 
     def test_all_of_them(self):
         text = self.configure('--enable-debug', '--enable-sanitizers', '--enable-werror',
@@ -101,6 +102,24 @@ class Options(Tree):
         programs = re.findall(r'(?m)^build (qemu-\S+): ', self.read('other/build.ninja'))
         self.assertIn('qemu-system-x86_64-remote', programs)
         self.assertIn('qemu-system-x86_64-remote-default', programs)
+
+
+    def installed(self):
+        plan = json.loads(self.call('meson', 'introspect', '--installed', 'build').stdout)
+        return {os.path.basename(name) for name in plan.values()}
+
+    def test_the_stock_program_is_built_and_not_installed(self):
+        self.configure()
+        programs = re.findall(r'(?m)^build (qemu-\S+): ', self.read('build/build.ninja'))
+        self.assertIn('qemu-system-x86_64', programs)
+        self.assertEqual(self.installed(), {'qemu-system-x86_64-remote'})
+        self.configure('--install-stock')
+        self.assertEqual(self.installed(), {'qemu-system-x86_64-remote', 'qemu-system-x86_64'})
+
+    def test_the_stock_program_is_there_for_tests_in_any_case(self):
+        self.configure(f'--target-list={TARGET}', '--install-stock')
+        self.assertEqual(self.installed(), {'qemu-system-x86_64-remote'})
+        self.assertIn('\nbuild qemu-system-x86_64: ', self.read('build/build.ninja'))
 
 
 class Again(Tree):

@@ -266,6 +266,14 @@ class ThisTree(unittest.TestCase):
                 with self.subTest(f'{profile} {name}'):
                     self.assertIn(f'CONFIG_{name}=n', lines)
 
+    def test_the_stock_profile_has_all_that_the_remote_one_has(self):
+        def selected(target):
+            text = tree.read(f'configs/devices/{target}/default.mak')
+            return set(re.findall(r'^CONFIG_(\w+)=y$', text, re.M))
+        remote, stock = selected('x86_64-remote-softmmu'), selected('x86_64-softmmu')
+        self.assertEqual(remote - stock, set())
+        self.assertEqual(stock - remote, STRIPPED - WITHOUT_CODE)
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -85,6 +85,10 @@ class Tap(unittest.TestCase):
         self.assertIn('AssertionError: 1 != 2', run.stderr)
         self.assertIn('ok 99 from a child', run.stderr)
 
+    def test_comments_of_the_module(self):
+        run = self.run_cases(CASES + "\n\nCOMMENTS = ['| a |']\n", 'Mixed.test_a_passes')
+        self.assertEqual(run.stdout.splitlines()[-2:], ['# | a |', '1..1'])
+
     def test_one_by_name(self):
         run = self.run_cases(CASES, 'Mixed.test_a_passes')
         self.assertEqual(run.stdout.splitlines()[1:], ['ok 1 - Mixed.test_a_passes', '1..1'])
@@ -127,6 +131,14 @@ class Summary(unittest.TestCase):
     def test_a_program_that_skips_itself(self):
         self.add('1..0 # SKIP no kernel', result='SKIP')
         self.assertEqual(self.summary.skipped, [('suite/program', 'no kernel')])
+
+    def test_tables_are_shown(self):
+        self.add('# Start of tests', '# | a | b |', 'ok 1 /a', '1..1')
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            self.summary.show()
+        self.assertEqual(out.getvalue().splitlines(), ['| a | b |',
+                                                       '1 passed, 0 failed, 0 skipped'])
 
     def test_the_last_line(self):
         self.add('1..2', 'ok 1 /a', 'ok 2 /b # SKIP why')
