@@ -228,73 +228,67 @@ static void on_readable(void *opaque, uint32_t events G_GNUC_UNUSED)
 
 /* --- sending --- */
 
-static ssize_t send_some(const ProxyLink *link, struct iovec *iov, unsigned n, const int *fds,
-                         unsigned nfds)
+static ssize_t send_with_fds(int sock, struct iovec *iov, const int *fds, unsigned nfds)
 {
     union {
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int) * MPQ_MAX_REGIONS)];
-    } control;
-    struct msghdr msg = { .msg_iov = iov, .msg_iovlen = n };
-    ssize_t sent;
+    } control = { 0 };
+    struct msghdr msg = {
+        .msg_iov = iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = CMSG_SPACE(sizeof(int) * nfds),
+    };
 
-    if (nfds > 0) {
-        memset(&control, 0, sizeof(control));
-        msg.msg_control = &control;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        control.align.cmsg_level = SOL_SOCKET;
-        control.align.cmsg_type = SCM_RIGHTS;
-        control.align.cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-        memcpy(CMSG_DATA(&control.align), fds, sizeof(int) * nfds);
-    }
-    do {
-        sent = sendmsg(link->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (sent < 0 && errno == EINTR);
-    return sent;
+    control.align.cmsg_level = SOL_SOCKET;
+    control.align.cmsg_type = SCM_RIGHTS;
+    control.align.cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+    memcpy(CMSG_DATA(&control.align), fds, sizeof(int) * nfds);
+    return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* Cuts what was sent off the front. */
-static void advance(struct iovec *iov, unsigned n, size_t sent)
+static ssize_t send_some(const ProxyLink *link, const uint8_t *bytes, size_t len, const int *fds,
+                         unsigned nfds)
 {
-    for (unsigned i = 0; i < n; i++) {
-        size_t part = MIN(sent, iov[i].iov_len);
+    struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
+    ssize_t sent;
 
-        iov[i].iov_base = (uint8_t *)iov[i].iov_base + part;
-        iov[i].iov_len -= part;
-        sent -= part;
-    }
+    do {
+        if (nfds > 0) {
+            sent = send_with_fds(link->fd, &iov, fds, nfds);
+        } else {
+            sent = send(link->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        }
+    } while (sent < 0 && errno == EINTR);
+    return sent;
 }
 
 static bool send_message(ProxyLink *link, MpqCmd cmd, const void *payload, size_t size,
                          const int *fds, unsigned nfds, int64_t deadline_ns)
 {
-    MpqHeader header = { .cmd = cmd, .size = size };
-    struct iovec iov[] = {
-        { .iov_base = &header, .iov_len = sizeof(header) },
-        { .iov_base = (void *)payload, .iov_len = size },
-    };
-    size_t left = sizeof(header) + size;
+    const MpqHeader header = { .cmd = cmd, .size = size };
+    uint8_t message[sizeof(header) + MPQ_MAX_PAYLOAD];
+    size_t len = sizeof(header) + size;
 
     g_assert(nfds <= MPQ_MAX_REGIONS && size <= MPQ_MAX_PAYLOAD);
-    if (link->fd < 0) {
-        return false;
+    memcpy(message, &header, sizeof(header));
+    if (size > 0) {
+        memcpy(message + sizeof(header), payload, size);
     }
-    while (left > 0) {
-        ssize_t sent = send_some(link, iov, G_N_ELEMENTS(iov), fds, nfds);
+    for (size_t at = 0; link->fd >= 0 && at < len;) {
+        ssize_t sent = send_some(link, message + at, len - at, fds, nfds);
 
         if (sent >= 0) {
-            left -= sent;
+            at += sent;
             nfds = 0;
-            advance(iov, G_N_ELEMENTS(iov), sent);
         } else if (errno != EAGAIN) {
             lose_errno(link, errno);
-            return false;
         } else if (!wait_for(link, POLLOUT, deadline_ns)) {
             lose(link, "the remote does not read its requests");
-            return false;
         }
     }
-    return true;
+    return link->fd >= 0;
 }
 
 /* --- for the device --- */
