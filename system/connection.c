@@ -9,12 +9,15 @@
  * drained, flushed and reset, and tells so on the thread; from there one message goes to the main
  * loop. Then the machine is as new, and the next client may come.
  *
+ * A client that comes while another is served is offered to the thread, as only there can be said
+ * whether that other is still connected: a VM that was killed and started again is not to be
+ * refused for what its predecessor has in flight. Main waits for the answer before it goes on with
+ * anything else about clients, so each mailbox has one writer at a time.
+ *
  *   main:    new ─► serve(fd) ─────────────► [stop] ─────────────► ended ─► serve(fd) ... free
  *   thread:  idle ─► server_new ─► frames... ─► server_stop ─► disconnect ─► server_free
  */
 #include "system/connection.h"
-#include "remote/machine.h"
-#include "remote/mpqemu.h"
 #include "system/thread.h"
 #include "util/error.h"
 #include "util/fd.h"
@@ -28,49 +31,88 @@ struct Connection {
     RemoteMachine *machine;
     GThread *thread;
     /* main thread */
+    const ConnectionKind *kind;
     ConnectionEnded *ended;
+    ConnectionRefused *refused;
     void *opaque;
     bool busy, stopping;
+    bool offering;     /* the thread has not answered yet */
+    bool ended_behind; /* what is to be told when it has */
     /* mailbox: written by main before the post, read by the thread after it */
-    int fd;
-    LoopPost serve_post, stop_post, quit_post;
+    int fd, offered;
+    LoopPost serve_post, offer_post, stop_post, quit_post;
     /* the thread's */
-    MpqemuServer *server;
+    void *server;
 };
+
+static void tell_ended(Connection *conn)
+{
+    conn->busy = false;
+    conn->ended_behind = false;
+    conn->ended(conn->opaque);
+}
 
 static gboolean connection_ended_main(gpointer opaque)
 {
     Connection *conn = opaque;
 
-    conn->busy = false;
-    conn->ended(conn->opaque);
+    conn->ended_behind = true;
+    if (!conn->offering) {
+        tell_ended(conn);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean offer_answered_main(gpointer opaque)
+{
+    Connection *conn = opaque;
+
+    conn->offering = false;
+    if (conn->offered < 0) {
+        conn->refused(conn->opaque);
+    }
+    if (conn->ended_behind) {
+        tell_ended(conn);
+    }
     return G_SOURCE_REMOVE;
 }
 
 /* Not g_main_context_invoke(), which runs the function here if the main loop doesn't run yet. */
-static void tell_main(Connection *conn)
+static void tell_main(Connection *conn, GSourceFunc what)
 {
-    g_idle_add_full(G_PRIORITY_DEFAULT, connection_ended_main, conn, NULL);
+    g_idle_add_full(G_PRIORITY_DEFAULT, what, conn, NULL);
 }
 
 static void server_ended(void *opaque, bool violation G_GNUC_UNUSED)
 {
     Connection *conn = opaque;
 
-    mpqemu_server_free(conn->server);
+    conn->kind->server_free(conn->server);
     conn->server = NULL;
-    tell_main(conn);
+    tell_main(conn, connection_ended_main);
 }
 
 static void serve_on_thread(void *opaque)
 {
     Connection *conn = opaque;
 
-    conn->server = mpqemu_server_new(conn->machine, fd_steal(&conn->fd), server_ended, conn);
+    conn->server =
+        conn->kind->server_new(conn->machine, fd_steal(&conn->fd), server_ended, conn);
     if (!conn->server) {
         log_line(conn->name, "can't serve the connection: %s", g_strerror(errno));
-        tell_main(conn);
+        tell_main(conn, connection_ended_main);
     }
+}
+
+static void offer_on_thread(void *opaque)
+{
+    Connection *conn = opaque;
+
+    if (conn->server && conn->kind->server_connected(conn->server)) {
+        log_line(conn->name, "another client is refused: one is connected");
+        fd_clear(&conn->offered);
+    }
+    tell_main(conn, offer_answered_main);
 }
 
 static void stop_on_thread(void *opaque)
@@ -78,7 +120,7 @@ static void stop_on_thread(void *opaque)
     Connection *conn = opaque;
 
     if (conn->server) {
-        mpqemu_server_stop(conn->server);
+        conn->kind->server_stop(conn->server);
     }
 }
 
@@ -100,21 +142,25 @@ static void *connection_thread(void *opaque)
     return NULL;
 }
 
-Connection *connection_new(const char *name, PciDev *pci, ConnectionEnded *ended, void *opaque,
+Connection *connection_new(const char *name, PciDev *pci, const ConnectionKind *kind,
+                           ConnectionEnded *ended, ConnectionRefused *refused, void *opaque,
                            GError **errp)
 {
     Connection *conn = g_new0(Connection, 1);
 
     conn->name = g_strdup(name);
-    conn->fd = -1;
+    conn->fd = conn->offered = -1;
+    conn->kind = kind;
     conn->ended = ended;
+    conn->refused = refused;
     conn->opaque = opaque;
     conn->serve_post = (LoopPost){ .fn = serve_on_thread, .opaque = conn };
+    conn->offer_post = (LoopPost){ .fn = offer_on_thread, .opaque = conn };
     conn->stop_post = (LoopPost){ .fn = stop_on_thread, .opaque = conn };
     conn->quit_post = (LoopPost){ .fn = quit_on_thread, .opaque = conn };
     conn->loop = loop_new(conn->name, errp);
     if (conn->loop) {
-        conn->machine = machine_new(conn->name, conn->loop, pci, errp);
+        conn->machine = kind->machine_new(conn->name, conn->loop, pci, errp);
     }
     if (conn->machine) {
         conn->thread = thread_start(conn->name, connection_thread, conn, errp);
@@ -133,6 +179,24 @@ void connection_serve(Connection *conn, int fd)
     conn->stopping = false;
     conn->fd = fd;
     loop_post(conn->loop, &conn->serve_post);
+}
+
+void connection_offer(Connection *conn, int fd)
+{
+    g_assert(conn->busy && !conn->offering && conn->offered < 0);
+    conn->offering = true;
+    conn->offered = fd;
+    loop_post(conn->loop, &conn->offer_post);
+}
+
+bool connection_takes_offers(const Connection *conn)
+{
+    return conn->kind->server_connected != NULL;
+}
+
+int connection_take_offer(Connection *conn)
+{
+    return fd_steal(&conn->offered);
 }
 
 void connection_stop(Connection *conn)
@@ -161,6 +225,7 @@ void connection_free(Connection *conn)
     if (conn->loop) {
         loop_free(conn->loop);
     }
+    fd_clear(&conn->offered);
     g_free(conn->name);
     g_free(conn);
 }

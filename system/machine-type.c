@@ -8,6 +8,8 @@
  * one device and one link: the only PCI device of the command line is served on that socket. It
  * becomes an x-remote-object with the chardev's id.
  *
+ * vfio-user=on and auto-shutdown are for the x-vfio-user-server objects.
+ *
  * Main thread, at start.
  */
 #include "system/machine-type.h"
@@ -17,6 +19,7 @@
 
 typedef struct RemoteMachineProps {
     char *chardev;
+    bool vfio_user, auto_shutdown;
 } RemoteMachineProps;
 
 static const OptDesc remote_machine_props[] = {
@@ -24,6 +27,15 @@ static const OptDesc remote_machine_props[] = {
       .type = OPT_STRING,
       .offset = offsetof(RemoteMachineProps, chardev),
       .help = "id of the -chardev that the only PCI device is served on" },
+    { .name = "vfio-user",
+      .type = OPT_BOOL,
+      .offset = offsetof(RemoteMachineProps, vfio_user),
+      .help = "allow x-vfio-user-server objects" },
+    { .name = "auto-shutdown",
+      .type = OPT_BOOL,
+      .offset = offsetof(RemoteMachineProps, auto_shutdown),
+      .def = true,
+      .help = "x-vfio-user-server objects end with their client; off: wait for the next one" },
     { .type = OPT_END }
 };
 
@@ -54,6 +66,8 @@ static bool remote_machine_complete(void *state, const MachineWorld *world, cons
 {
     const RemoteMachineProps *props = state;
 
+    world->objects->vfio_user = props->vfio_user;
+    world->objects->auto_shutdown = props->auto_shutdown;
     if (!props->chardev) {
         return true;
     }

@@ -72,6 +72,9 @@ static const ObjectType *const objects[] = {
 #ifdef CONFIG_MPQEMU
     &remote_object_type,
 #endif
+#ifdef CONFIG_VFIO_USER
+    &vfio_user_object_type,
+#endif
 #ifdef CONFIG_PC
     &memory_backend_type,
 #endif

@@ -183,10 +183,15 @@ static gboolean listener_ready(int fd, GIOCondition condition G_GNUC_UNUSED, gpo
 
 void listener_accept(Listener *listener, void (*accepted)(void *, int), void *opaque)
 {
-    g_assert(listener->fd >= 0 && !listener->watch && !listener->pause);
+    g_assert(listener->fd >= 0 && !listener_accepting(listener));
     listener->accepted = accepted;
     listener->opaque = opaque;
     listener->watch = g_unix_fd_add(listener->fd, G_IO_IN, listener_ready, listener);
+}
+
+bool listener_accepting(const Listener *listener)
+{
+    return listener->watch || listener->pause;
 }
 
 static void source_clear(unsigned *id)

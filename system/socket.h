@@ -33,6 +33,7 @@ void listener_take(Listener *listener, int fd);
 /* Accepts one client: accepted() comes from the main loop, and no other till the next call. Those
  * who connect meanwhile wait in the socket's backlog. */
 void listener_accept(Listener *listener, void (*accepted)(void *, int), void *opaque);
+bool listener_accepting(const Listener *listener);
 /* Closes the socket and removes the socket file. No-op if it is closed. */
 void listener_close(Listener *listener);
 

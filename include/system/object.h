@@ -49,6 +49,7 @@ struct ObjectSet {
     const ObjectType *const *types; /* the registry's, NULL-terminated */
     GPtrArray *objects;             /* Object *, owned, in order of creation */
     DeviceTree *devices;            /* not owned */
+    bool vfio_user, auto_shutdown;  /* the machine's properties, from prepare() on */
     unsigned live;                  /* served and not ended */
     void (*all_ended)(void *opaque);
     void *opaque;
@@ -77,7 +78,8 @@ void object_ended(Object *obj);
  * and an error if id is NULL or none. */
 bool object_id_check(const char *id, GError **errp);
 
-extern const ObjectType remote_object_type;  /* x-remote-object */
-extern const ObjectType memory_backend_type; /* memory-backend-memfd */
+extern const ObjectType remote_object_type;    /* x-remote-object */
+extern const ObjectType vfio_user_object_type; /* x-vfio-user-server */
+extern const ObjectType memory_backend_type;   /* memory-backend-memfd */
 
 #endif
