@@ -109,8 +109,7 @@ static void add_device(const Machine *m, GPtrArray *args)
     add(args, "-device", "lsi53c895a,id=lsi0", NULL);
     for (unsigned d = 0; d < m->disks; d++) {
         g_autofree char *path = image_path(m, d);
-        g_autofree char *drive =
-            g_strdup_printf("if=none,id=drive%u,format=raw,file=%s", d, path);
+        g_autofree char *drive = g_strdup_printf("if=none,id=drive%u,format=raw,file=%s", d, path);
         g_autofree char *device = g_strdup_printf(
             "scsi-hd,id=disk%u,drive=drive%u,bus=lsi0.0,scsi-id=%u,serial=SN%u", d, d, d, d);
         add(args, "-drive", drive, "-device", device, NULL);
@@ -118,7 +117,7 @@ static void add_device(const Machine *m, GPtrArray *args)
 }
 
 /* QEMU's remote serves its socket before it resets the machine at the end of its start-up, when the
- * disks are drained: what a proxy has written until then is lost. Its monitor knows when it runs. */
+ * disks are drained: what a proxy has written until then is lost. Its monitor knows. */
 static void wait_running(int monitor)
 {
     static const char ask[] = "{\"execute\":\"qmp_capabilities\"}\n";
@@ -139,8 +138,7 @@ static void wait_running(int monitor)
 static void start_remote(Machine *m, int fd)
 {
     g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free);
-    g_autofree char *object =
-        g_strdup_printf("x-remote-object,id=robj0,devid=lsi0,fd=%d", fd);
+    g_autofree char *object = g_strdup_printf("x-remote-object,id=robj0,devid=lsi0,fd=%d", fd);
     const bool foreign = m->way == WAY_FOREIGN;
     const char *program = foreign ? vm_program() : g_getenv("QEMU_REMOTE");
     char *path = NULL;

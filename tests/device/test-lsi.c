@@ -396,7 +396,8 @@ static void test_irq_masked(Machine *m)
     qlsi_wait_istat(l, ISTAT0_DIP);
     g_assert_cmpuint(qtest_irq_raised(m->q, QLSI_IRQ), ==, 0);
     qlsi_w8(l, LSI_DIEN, DSTAT_SIR);
-    if (machine_is_qemus(m)) { /* looks at the mask when something happens, not when it is written */
+    if (machine_is_qemus(
+            m)) { /* looks at the mask when something happens, not when it is written */
         qlsi_r8(l, LSI_DSTAT);
         return;
     }
@@ -484,14 +485,14 @@ static void test_sigp(Machine *m)
 /* ---- messages ---- */
 
 /* IDENTIFY and a negotiation. The chip's target answers in MESSAGE IN; QEMU's swallows the
- * message and goes to COMMAND, which is why Linux asks again with each command (fact sheet, 4.4). */
+ * message and goes to COMMAND, which is why Linux asks again with each command (fact sheet 4.4). */
 static void test_negotiation(Machine *m)
 {
     static const struct {
         uint8_t msg[10], len, answer[8];
     } rows[] = {
-        { { 0x80, 1, 3, 1, 9, 63 }, 6, { 1, 3, 1, 10, 31 } },  /* SDTR */
-        { { 0x80, 1, 2, 3, 2 }, 5, { 1, 2, 3, 1 } },           /* WDTR */
+        { { 0x80, 1, 3, 1, 9, 63 }, 6, { 1, 3, 1, 10, 31 } },                   /* SDTR */
+        { { 0x80, 1, 2, 3, 2 }, 5, { 1, 2, 3, 1 } },                            /* WDTR */
         { { 0x80, 1, 6, 4, 8, 0, 99, 1, 2 }, 9, { 1, 6, 4, 10, 0, 31, 1, 0 } }, /* PPR */
     };
     QLsi *l = m->lsi;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The qtest line protocol. What is well-formed gets the same reply, to the byte, from this tree's
- * stock profile and from QEMU. What is not ends QEMU (by an assertion), so only the former is asked.
+ * stock profile and from QEMU. What is not ends QEMU, so only the former is asked.
  */
 #include "machine.h"
 
@@ -157,6 +157,7 @@ static void test_malformed(Machine *m)
         "INB 0x70",
         "inb\t0x70",
     };
+    g_autofree char *zero = NULL;
 
     for (unsigned i = 0; i < G_N_ELEMENTS(lines); i++) {
         g_autofree char *reply = qtest_raw(m->q, lines[i]);
@@ -164,7 +165,8 @@ static void test_malformed(Machine *m)
         g_assert_true(g_str_has_prefix(reply, "FAIL "));
     }
     qtest_send_bytes(m->q, "inb\0 0x70\n", 10);
-    g_assert_cmpstr(qtest_reply(m->q), ==, "FAIL Zero byte in command");
+    zero = qtest_reply(m->q);
+    g_assert_cmpstr(zero, ==, "FAIL Zero byte in command");
     g_free(qtest_ask(m->q, "endianness"));
 }
 
@@ -183,7 +185,7 @@ static void test_overlong(Machine *m)
     g_free(qtest_ask(m->q, "endianness"));
 }
 
-/* A tester that sends and doesn't read is served as far as the socket goes, and no reply is lost. */
+/* A tester that sends and doesn't read is served as far as the socket goes; no reply is lost. */
 static void test_backlog(Machine *m)
 {
     enum { N = 60 };
@@ -201,7 +203,7 @@ static void test_backlog(Machine *m)
 static void test_clock(Machine *m)
 {
     static const Exchange rows[] = {
-        { "clock_step 100", "OK 100" },      { "clock_step", "OK 101" },
+        { "clock_step 100", "OK 100" },        { "clock_step", "OK 101" },
         { "clock_set 1000000", "OK 1000000" }, { "clock_set 5", "OK 1000000" },
         { "irq_intercept_out ioapic", "OK" },  { "irq_intercept_in gsi", "OK" },
     };

@@ -93,9 +93,19 @@ static void step_ram(Run *r, uint32_t step)
 /* All of it is read; what is written leaves the BARs where they are. */
 static void step_config(Run *r, uint32_t step)
 {
-    static const uint8_t writable[] = { PCI_VENDOR_ID, PCI_STATUS, PCI_CLASS_PROG, PCI_CACHE_LINE,
-                                        PCI_HEADER_TYPE, PCI_SUBSYS_VENDOR, PCI_ROM_BAR,
-                                        PCI_CAP_PTR, PCI_INT_LINE, 0x40, 0x44, 0x48, 0xfc };
+    static const uint8_t writable[] = { PCI_VENDOR_ID,
+                                        PCI_STATUS,
+                                        PCI_CLASS_PROG,
+                                        PCI_CACHE_LINE,
+                                        PCI_HEADER_TYPE,
+                                        PCI_SUBSYS_VENDOR,
+                                        PCI_ROM_BAR,
+                                        PCI_CAP_PTR,
+                                        PCI_INT_LINE,
+                                        0x40,
+                                        0x44,
+                                        0x48,
+                                        0xfc };
     const unsigned size = 1u << pick(r, 3), devfn = r->m->lsi->devfn;
     const uint32_t value = pick(r, UINT32_MAX);
 
@@ -138,11 +148,11 @@ static void step_command(Run *r, uint32_t step)
         uint8_t cdb[10], cdb_len;
         uint16_t len;
     } commands[] = {
-        { { 0x00 }, 6, 0 },                 /* TEST UNIT READY */
-        { { 0x03, [4] = 18 }, 6, 18 },      /* REQUEST SENSE */
-        { { 0x12, [4] = 36 }, 6, 36 },      /* INQUIRY */
-        { { 0x25 }, 10, 8 },                /* READ CAPACITY */
-        { { 0x28, [8] = 1 }, 10, 512 },     /* READ(10) */
+        { { 0x00 }, 6, 0 },                     /* TEST UNIT READY */
+        { { 0x03, [4] = 18 }, 6, 18 },          /* REQUEST SENSE */
+        { { 0x12, [4] = 36 }, 6, 36 },          /* INQUIRY */
+        { { 0x25 }, 10, 8 },                    /* READ CAPACITY */
+        { { 0x28, [8] = 1 }, 10, 512 },         /* READ(10) */
         { { 0x28, 0, 255, [8] = 1 }, 10, 512 }, /* and where nothing is */
     };
     const unsigned n = pick(r, G_N_ELEMENTS(commands));

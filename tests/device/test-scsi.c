@@ -216,9 +216,9 @@ static void test_mode_sense(Machine *m)
 
     make_ready(m);
     expect_data(m, caching, false, data, 24);
-    g_assert_cmpuint(data[0], ==, 23); /* bytes that follow */
+    g_assert_cmpuint(data[0], ==, 23);      /* bytes that follow */
     g_assert_cmphex(data[2] & 0x80, ==, 0); /* not write protected */
-    g_assert_cmpuint(data[3], ==, 0); /* DBD: no block descriptor */
+    g_assert_cmpuint(data[3], ==, 0);       /* DBD: no block descriptor */
     g_assert_cmphex(data[4] & 0x3f, ==, 8);
     g_assert_cmphex(data[6] & 4, ==, 4); /* WCE */
     expect_data(m, geometry, false, data, 32);
@@ -359,10 +359,8 @@ static void test_lba_range(Machine *m)
         uint64_t lba;
         unsigned blocks;
     } rows[] = {
-        { SCSI_READ_10, DISK_BLOCKS, 1 },
-        { SCSI_READ_10, DISK_BLOCKS - 1, 2 },
-        { SCSI_WRITE_10, UINT32_MAX, 1 },
-        { SCSI_READ_16, UINT64_MAX, 1 },
+        { SCSI_READ_10, DISK_BLOCKS, 1 },        { SCSI_READ_10, DISK_BLOCKS - 1, 2 },
+        { SCSI_WRITE_10, UINT32_MAX, 1 },        { SCSI_READ_16, UINT64_MAX, 1 },
         { SCSI_WRITE_16, UINT64_C(1) << 55, 2 },
     };
     uint8_t image[BLOCK];
@@ -388,8 +386,8 @@ static void test_bad_commands(Machine *m)
     } rows[] = {
         { { 0x02 }, SCSI_ASC_INVALID_OPCODE },
         { { 0xff }, SCSI_ASC_INVALID_OPCODE },
-        { { SCSI_INQUIRY, 0, 0x80, 0, 36 }, SCSI_ASC_INVALID_FIELD },    /* page without EVPD */
-        { { SCSI_INQUIRY, 1, 0xee, 0, 36 }, SCSI_ASC_INVALID_FIELD },    /* no such page */
+        { { SCSI_INQUIRY, 0, 0x80, 0, 36 }, SCSI_ASC_INVALID_FIELD },     /* page without EVPD */
+        { { SCSI_INQUIRY, 1, 0xee, 0, 36 }, SCSI_ASC_INVALID_FIELD },     /* no such page */
         { { SCSI_MODE_SENSE_6, 0, 0x3d, 0, 36 }, SCSI_ASC_INVALID_FIELD } /* nor this one */
     };
 

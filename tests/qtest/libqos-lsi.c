@@ -9,8 +9,8 @@
  * driver writes what is left into the entry, so that it is a saved data pointer as well.
  *
  * The next thing to do is decided when the script has stopped: select for a job that has not been
- * started, else wait for a reselection if any is out. A job that comes during that wait is announced
- * by SIGP.
+ * started, else wait for a reselection if any is out. A job that comes during that wait is
+ * announced by SIGP.
  */
 #include "libqos-lsi.h"
 
@@ -66,8 +66,8 @@ void qlsi_enable(QLsi *l)
     for (unsigned i = 0; i < G_N_ELEMENTS(bars); i++) {
         qpci_write(l->q, l->devfn, PCI_BAR0 + 4 * i, bars[i], 4);
     }
-    qpci_write(l->q, l->devfn, PCI_COMMAND,
-               PCI_COMMAND_IO | PCI_COMMAND_MEM | PCI_COMMAND_MASTER, 2);
+    qpci_write(l->q, l->devfn, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEM | PCI_COMMAND_MASTER,
+               2);
     route_interrupts(l->q);
 }
 
