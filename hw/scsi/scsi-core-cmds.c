@@ -29,19 +29,37 @@ void scsi_sense_fixed(uint8_t out[SCSI_SENSE_LEN], const ScsiSense *sense)
     out[13] = sense->ascq;
 }
 
-static void reply_sense(ScsiReq *req, const ScsiSense *sense)
+/* Descriptor format (SPC-4 4.5.2). */
+static size_t sense_descriptors(uint8_t *out, const ScsiSense *sense, const uint32_t *info)
 {
-    uint8_t out[SCSI_SENSE_LEN] = { 0 };
+    out[0] = 0x72;
+    out[1] = sense->key;
+    out[2] = sense->asc;
+    out[3] = sense->ascq;
+    if (!info) {
+        return 8;
+    }
+    out[7] = 12;
+    out[8] = 0; /* INFORMATION */
+    out[9] = 10;
+    out[10] = 0x80; /* VALID */
+    put_be32(out + 16, *info);
+    return 20;
+}
+
+static void reply_sense(ScsiReq *req, const ScsiSense *sense, const uint32_t *info)
+{
+    uint8_t out[20] = { 0 };
     size_t len = SCSI_SENSE_LEN;
 
-    if (req->cdb[1] & 1) { /* DESC: descriptor format, no descriptors */
-        out[0] = 0x72;
-        out[1] = sense->key;
-        out[2] = sense->asc;
-        out[3] = sense->ascq;
-        len = 8;
+    if (req->cdb[1] & 1) { /* DESC */
+        len = sense_descriptors(out, sense, info);
     } else {
         scsi_sense_fixed(out, sense);
+        if (info) {
+            out[0] |= 0x80; /* VALID */
+            put_be32(out + 3, *info);
+        }
     }
     scsi_req_reply(req, out, len, req->cdb[4]);
 }
@@ -49,12 +67,14 @@ static void reply_sense(ScsiReq *req, const ScsiSense *sense)
 void scsi_cmd_request_sense(ScsiDev *dev, ScsiReq *req)
 {
     ScsiSense sense = dev->sense;
+    bool has_info = dev->sense_info_valid;
 
     dev->sense = (ScsiSense){ 0 };
+    dev->sense_info_valid = false;
     if (sense.key == 0 && sense.asc == 0) {
         scsi_take_attention(dev, &sense);
     }
-    reply_sense(req, &sense);
+    reply_sense(req, &sense, has_info ? &dev->sense_info : NULL);
 }
 
 void scsi_cmd_report_luns(ScsiDev *dev G_GNUC_UNUSED, ScsiReq *req)
@@ -98,7 +118,7 @@ static void absent_request_sense(ScsiDev *dev G_GNUC_UNUSED, ScsiReq *req)
 {
     static const ScsiSense no_lun = { SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_NO_LUN, 0 };
 
-    reply_sense(req, &no_lun);
+    reply_sense(req, &no_lun, NULL);
 }
 
 static void absent_start(ScsiDev *dev, ScsiReq *req)

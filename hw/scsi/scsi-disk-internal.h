@@ -115,9 +115,26 @@ void disk_cmd_prevent_allow(ScsiDev *dev, ScsiReq *req);
 bool disk_capacity_check(const ScsiDisk *disk, ScsiReq *req, uint64_t lba, bool pmi);
 void disk_cmd_seek(ScsiDev *dev, ScsiReq *req);
 
-/* scsi-disk-rw.c: READ and WRITE of 6, 10, 12 and 16 bytes, VERIFY */
+typedef struct DiskRange {
+    uint64_t lba;
+    uint32_t n;
+} DiskRange;
+
+/* scsi-disk-rw.c: READ and WRITE of 6, 10, 12 and 16 bytes */
 void disk_cmd_read(ScsiDev *dev, ScsiReq *req);
 void disk_cmd_write(ScsiDev *dev, ScsiReq *req);
+/* Sends a range, which is not empty and was checked. */
+void disk_read_range(ScsiDisk *disk, ScsiReq *req, DiskRange range);
+/* Address and length of a CDB of that form. False: the request is finished, maybe since there are
+ * no blocks to be moved. */
+bool disk_rw_check(const ScsiDisk *disk, ScsiReq *req, DiskRange *range);
+/* BLOCK_FUA where the CDB or the write cache asks for it. */
+uint32_t disk_rw_flags(const ScsiDisk *disk, const ScsiReq *req);
+
+/* scsi-disk-verify.c: of 10, 12 and 16 bytes; COMPARE AND WRITE */
+void disk_cmd_write_and_verify(ScsiDev *dev, ScsiReq *req);
+void disk_cmd_compare_and_write(ScsiDev *dev, ScsiReq *req);
+uint8_t disk_caw_max(const ScsiDisk *disk); /* blocks */
 void disk_cmd_verify(ScsiDev *dev, ScsiReq *req);
 
 /* scsi-disk-thin.c */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * READ, WRITE and VERIFY (SBC-3 section 5) between the medium and the adapter's window.
+ * READ and WRITE (SBC-3 section 5) between the medium and the adapter's window.
  *
  * READ: a chunk is read and shown; while the adapter moves it out, the next one is read into the
  * second chunk. WRITE: the adapter fills a chunk; while that is written, it fills the second.
  * Status GOOD comes when everything is written, and is on stable storage where FUA was given or
- * the unit's write cache is off. VERIFY without data to compare reads and throws away.
+ * the unit's write cache is off.
  *
  * LBA and length are checked against the medium before any I/O, in blocks and without a sum that
  * can wrap; all later arithmetic is in bytes of the node and can't overflow.
@@ -14,50 +14,54 @@
 
 #define RW_PROTECT 0xe0 /* RDPROTECT, WRPROTECT, VRPROTECT: no protection information here */
 #define RW_FUA 0x08
-#define VERIFY_BYTCHK 0x06
 
-typedef struct RwRange {
-    uint64_t lba;
-    uint32_t n;
-} RwRange;
-
-static RwRange rw_range(const uint8_t *cdb)
+static DiskRange rw_range(const uint8_t *cdb)
 {
     switch (scsi_cdb_len(cdb[0])) {
     case 6: /* only here a length of 0 is 256 blocks */
-        return (RwRange){ get_be24(cdb + 1) & 0x1fffff, cdb[4] ? cdb[4] : 256 };
+        return (DiskRange){ get_be24(cdb + 1) & 0x1fffff, cdb[4] ? cdb[4] : 256 };
     case 10:
-        return (RwRange){ get_be32(cdb + 2), get_be16(cdb + 7) };
+        return (DiskRange){ get_be32(cdb + 2), get_be16(cdb + 7) };
     case 12:
-        return (RwRange){ get_be32(cdb + 2), get_be32(cdb + 6) };
+        return (DiskRange){ get_be32(cdb + 2), get_be32(cdb + 6) };
     default:
-        return (RwRange){ get_be64(cdb + 2), get_be32(cdb + 10) };
+        return (DiskRange){ get_be64(cdb + 2), get_be32(cdb + 10) };
     }
 }
 
-/* NULL: the request is finished. */
-static Xfer *rw_begin(ScsiDev *dev, ScsiReq *req, const XferKind *kind)
+bool disk_rw_check(const ScsiDisk *disk, ScsiReq *req, DiskRange *range)
 {
-    ScsiDisk *disk = disk_of(dev);
-    RwRange range = rw_range(req->cdb);
     bool short_cdb = scsi_cdb_len(req->cdb[0]) == 6;
-    Xfer *xfer;
 
-    if ((!short_cdb && (req->cdb[1] & RW_PROTECT)) || range.n > disk->max_blocks) {
+    *range = rw_range(req->cdb);
+    if ((!short_cdb && (req->cdb[1] & RW_PROTECT)) || range->n > disk->max_blocks) {
         scsi_bad_field(req);
-        return NULL;
+        return false;
     }
-    if (!disk_check_range(disk, req, range.lba, range.n)) {
-        return NULL;
+    if (!disk_check_range(disk, req, range->lba, range->n)) {
+        return false;
     }
-    if (range.n == 0) {
+    if (range->n == 0) {
         scsi_req_good(req);
-        return NULL;
+        return false;
     }
-    xfer = xfer_new(disk, req, kind);
+    return true;
+}
+
+Xfer *disk_rw_begin(ScsiDisk *disk, ScsiReq *req, const XferKind *kind, DiskRange range)
+{
+    Xfer *xfer = xfer_new(disk, req, kind);
+
     xfer->start = range.lba * disk->block_size;
     xfer->total = (uint64_t)range.n * disk->block_size;
     return xfer;
+}
+
+uint32_t disk_rw_flags(const ScsiDisk *disk, const ScsiReq *req)
+{
+    bool fua = scsi_cdb_len(req->cdb[0]) != 6 && (req->cdb[1] & RW_FUA);
+
+    return fua || !disk->wce ? BLOCK_FUA : 0;
 }
 
 static void rw_fetch(Xfer *xfer, XferPart *part)
@@ -121,12 +125,20 @@ static const XferKind read_kind = { .moved = read_moved, .io_done = read_io_done
 
 void disk_cmd_read(ScsiDev *dev, ScsiReq *req)
 {
-    Xfer *xfer = rw_begin(dev, req, &read_kind);
+    ScsiDisk *disk = disk_of(dev);
+    DiskRange range;
 
-    if (xfer) {
-        scsi_req_data(req, SCSI_DIR_IN, xfer->total);
-        rw_fetch(xfer, &xfer->part[0]);
+    if (disk_rw_check(disk, req, &range)) {
+        disk_read_range(disk, req, range);
     }
+}
+
+void disk_read_range(ScsiDisk *disk, ScsiReq *req, DiskRange range)
+{
+    Xfer *xfer = disk_rw_begin(disk, req, &read_kind, range);
+
+    scsi_req_data(req, SCSI_DIR_IN, xfer->total);
+    rw_fetch(xfer, &xfer->part[0]);
 }
 
 /* ---- WRITE ---- */
@@ -166,45 +178,14 @@ static const XferKind write_kind = { .moved = write_moved, .io_done = write_io_d
 
 void disk_cmd_write(ScsiDev *dev, ScsiReq *req)
 {
-    const ScsiDisk *disk = disk_of(dev);
-    bool fua = scsi_cdb_len(req->cdb[0]) != 6 && (req->cdb[1] & RW_FUA);
-    Xfer *xfer = rw_begin(dev, req, &write_kind);
-
-    if (xfer) {
-        xfer->flags = fua || !disk->wce ? BLOCK_FUA : 0;
-        scsi_req_data(req, SCSI_DIR_OUT, xfer->total);
-        write_offer(xfer);
-    }
-}
-
-/* ---- VERIFY ---- */
-
-static void verify_io_done(Xfer *xfer, XferPart *part)
-{
-    int res = part->io.res;
-
-    xfer_drop(part);
-    if (res < 0) {
-        xfer_fail(xfer, xfer_sense(res, false));
-    } else if (xfer->asked == xfer->total) {
-        xfer_good(xfer);
-    } else {
-        rw_fetch(xfer, part);
-    }
-}
-
-static const XferKind verify_kind = { .io_done = verify_io_done };
-
-void disk_cmd_verify(ScsiDev *dev, ScsiReq *req)
-{
+    ScsiDisk *disk = disk_of(dev);
+    DiskRange range;
     Xfer *xfer;
 
-    if (req->cdb[1] & VERIFY_BYTCHK) {
-        scsi_bad_field(req);
-        return;
-    }
-    xfer = rw_begin(dev, req, &verify_kind);
-    if (xfer) {
-        rw_fetch(xfer, &xfer->part[0]);
+    if (disk_rw_check(disk, req, &range)) {
+        xfer = disk_rw_begin(disk, req, &write_kind, range);
+        xfer->flags = disk_rw_flags(disk, req);
+        scsi_req_data(req, SCSI_DIR_OUT, xfer->total);
+        write_offer(xfer);
     }
 }

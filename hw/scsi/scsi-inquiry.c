@@ -102,6 +102,7 @@ static size_t vpd_block_limits(const ScsiDisk *disk, uint8_t *out)
     uint8_t *page = out - 4; /* offsets as in SBC-3 table 174 */
 
     page[4] = 1; /* WSNZ */
+    page[5] = disk_caw_max(disk);
     put_be16(page + 6, (uint16_t)MIN(in_blocks(disk, disk->min_io_size), UINT16_MAX));
     put_be32(page + 8, (uint32_t)disk->max_blocks);
     put_be32(page + 12, in_blocks(disk, disk->opt_io_size));

@@ -5,7 +5,7 @@
  * A request goes through: waiting -> started -> finished -> done. The list of a unit is the order
  * in which the task attributes want commands to run: arrival order, with HEAD OF QUEUE in front.
  * SIMPLE and untagged tasks wait for older HEAD and ORDERED ones, ORDERED for everything older,
- * HEAD for nothing. A task that was cancelled while its I/O is on the medium stays in the list
+ * HEAD for nothing. COMPARE AND WRITE, which others must see done or not begun, runs alone. A task that was cancelled while its I/O is on the medium stays in the list
  * until the I/O is back and holds up all later ones: an initiator that was told of a reset tries
  * its write again, and the first try must not land on top of the second.
  *
@@ -31,11 +31,17 @@ void scsi_tasks_init(ScsiDev *dev)
     dev->tasks = NULL;
     dev->tasks_end = &dev->tasks;
     dev->n_tasks = dev->n_waiting = dev->n_barriers = 0;
+    dev->exclusive = NULL;
+}
+
+static bool is_exclusive(const ScsiReq *req)
+{
+    return req->cdb[0] == SCSI_COMPARE_AND_WRITE;
 }
 
 static bool is_queue_barrier(const ScsiReq *req)
 {
-    return req->attr == SCSI_HEAD || req->attr == SCSI_ORDERED;
+    return req->attr == SCSI_HEAD || req->attr == SCSI_ORDERED || is_exclusive(req);
 }
 
 static void task_insert(ScsiDev *dev, ScsiReq *req)
@@ -67,15 +73,29 @@ static void task_remove(ScsiDev *dev, ScsiReq *req)
     dev->n_barriers -= is_queue_barrier(req) || req->cancelling;
     req->next = NULL;
     req->prev = NULL;
+    if (dev->exclusive == req) {
+        dev->exclusive = NULL;
+    }
 }
 
 static void task_start(ScsiReq *req)
 {
     req->started = true;
+    if (is_exclusive(req)) {
+        req->dev->exclusive = req;
+    }
     req->dev->n_waiting--;
     trace(SCSI, "%u:%u tag %02x: start %02x (%u bytes)", req->target, req->lun, req->tag,
           req->cdb[0], req->cdb_len);
     req->dev->ops->start(req->dev, req);
+}
+
+static bool must_wait(const ScsiDev *dev, const ScsiReq *req, bool older, bool barrier)
+{
+    bool running = dev->n_tasks > dev->n_waiting;
+
+    return dev->exclusive || (is_exclusive(req) && (older || running)) ||
+           (req->attr == SCSI_ORDERED && older) || (req->attr != SCSI_HEAD && barrier);
 }
 
 void scsi_tasks_pump(ScsiDev *dev)
@@ -84,10 +104,7 @@ void scsi_tasks_pump(ScsiDev *dev)
 
     for (ScsiReq *req = dev->tasks; req && dev->n_waiting && !dev->bus->draining;
          req = req->next) {
-        bool wait = stale || (req->attr == SCSI_ORDERED && older) ||
-                    (req->attr != SCSI_HEAD && barrier);
-
-        if (!req->started && !wait) {
+        if (!req->started && !stale && !must_wait(dev, req, older, barrier)) {
             task_start(req);
         }
         older = true;
@@ -106,6 +123,8 @@ static void task_done(ScsiReq *req)
     req->cancelled = req->cancelling;
     if (!req->cancelled && req->status == SCSI_CHECK_CONDITION) {
         dev->sense = req->sense;
+        dev->sense_info_valid = req->info_valid;
+        dev->sense_info = req->info;
     }
     trace(SCSI, "%u:%u tag %02x: %s %02x, sense %02x/%02x/%02x, %" G_GUINT64_FORMAT " bytes",
           req->target, req->lun, req->tag, req->cancelled ? "cancelled" : "status", req->status,
@@ -135,6 +154,8 @@ static void task_reset_state(ScsiDev *dev, ScsiReq *req)
     req->status = SCSI_GOOD;
     req->cancelled = req->started = req->finished = req->cancelling = req->ready_due = false;
     req->sense = (ScsiSense){ 0 };
+    req->info_valid = false;
+    req->info = 0;
     req->mem = req->buf = NULL;
     req->mem_len = req->buf_size = req->chunk_len = 0;
     req->params = NULL;

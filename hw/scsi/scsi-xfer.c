@@ -75,20 +75,34 @@ bool xfer_may_spare(const Xfer *xfer)
     return bus->buffered < SCSI_BUFFER_SOFT_LIMIT && !bus->draining;
 }
 
-bool xfer_take(Xfer *xfer, XferPart *part)
+static bool take(Xfer *xfer, XferPart *part, uint64_t offset, size_t len)
 {
-    size_t max = xfer_may_spare(xfer) ? XFER_CHUNK_MAX : XFER_CHUNK_SMALL;
-
-    part->offset = xfer->asked;
-    part->len = MIN(xfer->total - xfer->asked, max);
+    part->offset = offset;
+    part->len = len;
     part->buf = block_buffer_get(xfer->disk->node, part->len);
     if (!part->buf) {
         xfer_fail(xfer, xfer_sense(-ENOMEM, false));
         return false;
     }
-    xfer->asked += part->len;
     xfer->req->bus->buffered += part->len;
     return true;
+}
+
+bool xfer_take(Xfer *xfer, XferPart *part)
+{
+    size_t max = xfer_may_spare(xfer) ? XFER_CHUNK_MAX : XFER_CHUNK_SMALL;
+    size_t len = MIN(xfer->total - xfer->asked, max);
+
+    if (!take(xfer, part, xfer->asked, len)) {
+        return false;
+    }
+    xfer->asked += len;
+    return true;
+}
+
+bool xfer_take_like(Xfer *xfer, XferPart *part, const XferPart *like)
+{
+    return take(xfer, part, like->offset, like->len);
 }
 
 void xfer_drop(XferPart *part)
@@ -118,6 +132,8 @@ static void xfer_release(Xfer *xfer)
         xfer_drop(&xfer->part[i]);
     }
     req->priv = NULL;
+    req->info_valid = xfer->info_valid;
+    req->info = xfer->info;
     g_free(xfer);
     if (cancelled || sense.key == SCSI_KEY_NONE) {
         scsi_req_good(req);
@@ -143,6 +159,13 @@ void xfer_fail(Xfer *xfer, ScsiSense sense)
     xfer->sense = sense;
     xfer->ended = true;
     xfer_end(xfer);
+}
+
+void xfer_fail_info(Xfer *xfer, ScsiSense sense, uint32_t info)
+{
+    xfer->info_valid = true;
+    xfer->info = info;
+    xfer_fail(xfer, sense);
 }
 
 static bool is_ignored(const ScsiDisk *disk, const BlockReq *io)

@@ -54,6 +54,9 @@ struct Xfer {
     unsigned next;  /* UNMAP: descriptor */
     bool ended, cancelled;
     ScsiSense sense; /* once ended; key 0: GOOD */
+    bool writes, compares; /* VERIFY and its kin */
+    bool info_valid;
+    uint32_t info; /* for the sense data */
     XferPart part[2];
 };
 
@@ -63,6 +66,8 @@ XferPart *xfer_find(Xfer *xfer, XferState state);
 /* Memory for the next bytes of total (one must be left); sets offset and len. False if there is
  * none: the command has failed, and xfer may be gone. */
 bool xfer_take(Xfer *xfer, XferPart *part);
+/* Memory for as many bytes as like has, at the same offset; for the rest as xfer_take(). */
+bool xfer_take_like(Xfer *xfer, XferPart *part, const XferPart *like);
 /* Gives the memory back. */
 void xfer_drop(XferPart *part);
 /* May memory be used that the command could do without? */
@@ -74,8 +79,13 @@ void xfer_show(XferPart *part);
 /* The end of the command; xfer must not be used any more. */
 void xfer_good(Xfer *xfer);
 void xfer_fail(Xfer *xfer, ScsiSense sense);
+/* ... with an INFORMATION field in the sense data. */
+void xfer_fail_info(Xfer *xfer, ScsiSense sense, uint32_t info);
 /* What an -errno of the block layer is to the initiator. */
 ScsiSense xfer_sense(int res, bool write);
+
+/* scsi-disk-rw.c: a command's I/O on range, nothing begun yet. */
+Xfer *disk_rw_begin(ScsiDisk *disk, ScsiReq *req, const XferKind *kind, DiskRange range);
 
 /* For ScsiDevOps. */
 void xfer_more(ScsiDev *dev, ScsiReq *req);

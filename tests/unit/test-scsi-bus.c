@@ -366,6 +366,17 @@ static const Point points[] = {
     { "flush in flight", { 0x35 }, 10, .hold = true },
     { "verify in flight", { 0x2f, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true },
     { "verify second read", { 0x2f, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true, .one = 1 },
+    { "verify's data half given", { 0x2f, 2, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .limit = 1000 },
+    { "verify compares", { 0x2f, 2, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true },
+    { "verify's block half given", { 0x2f, 6, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .limit = 100 },
+    { "verify compares with a block", { 0x2f, 6, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true },
+    { "write and verify writes", { 0x2e, 2, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true },
+    { "write and verify compares", { 0x2e, 2, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true,
+      .one = 1 },
+    { "write and verify verifies", { 0x2e, 0, 0, 0, 0, 0, 0, 0x10, 0 }, 10, .hold = true,
+      .one = 1 },
+    { "compare and write, half given", { 0x89, 0, [13] = 8 }, 16, .limit = 4096 },
+    { "compare and write compares", { 0x89, 0, [13] = 8 }, 16, .hold = true },
     { "answer half taken", { 0x12, 0, 0, 0, 36 }, 6, .limit = 5 },
     { "parameters half given", { 0x42, 0, 0, 0, 0, 0, 0, 0, 40 }, 10, .limit = 9 },
     { "unmap in flight", { 0x42, 0, 0, 0, 0, 0, 0, 0, 40 }, 10, .hold = true },
@@ -521,6 +532,48 @@ static void test_retry_order(void)
 }
 
 /* The stand-in for missing LUNs has tasks, too. */
+/* COMPARE AND WRITE has the unit for itself, also against HEAD OF QUEUE. */
+static void test_exclusive(void)
+{
+    static const ScsiAttr attrs[] = { SCSI_UNTAGGED, SCSI_SIMPLE, SCSI_HEAD, SCSI_ORDERED };
+    BusFx b;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(attrs); i++) {
+        g_autofree uint8_t *zeros = g_malloc0(1024);
+        Task before = { .req.attr = SCSI_SIMPLE }, head = { .req.attr = SCSI_HEAD };
+        Task after = { .req.attr = SCSI_SIMPLE };
+        Task caw = { .req.attr = attrs[i], .data = zeros, .size = 1024 };
+
+        setup(&b);
+        b.mem->hold = true;
+        task_submit(&b.fx, &before, 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+        task_submit(&b.fx, &caw, 1, 0, CDB(0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0));
+        task_submit(&b.fx, &after, 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+        fx_settle(&b.fx);
+        g_assert_cmpuint(b.mem->held->len, ==, 1); /* it waits for the read before it */
+        mem_release_one(b.mem, 0);
+        fx_settle(&b.fx);
+        g_assert_cmpuint(before.n_done, ==, 1);
+        g_assert_cmpuint(b.mem->held->len, ==, 1); /* it compares */
+        task_submit(&b.fx, &head, 1, 0, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+        fx_settle(&b.fx);
+        g_assert_cmpuint(b.mem->held->len, ==, 1);
+        mem_release_one(b.mem, 0);
+        fx_settle(&b.fx);
+        g_assert_cmpuint(b.mem->held->len, ==, 1); /* it writes */
+        g_assert_cmpuint(b.mem->count[BLOCK_WRITE], ==, 1);
+        mem_release_one(b.mem, 0);
+        fx_settle(&b.fx);
+        assert_good(&caw);
+        g_assert_cmpuint(caw.order, ==, 2);
+        b.mem->hold = false;
+        mem_release(b.mem);
+        fx_settle(&b.fx);
+        g_assert_cmpuint(head.n_done + after.n_done, ==, 2);
+        teardown(&b);
+    }
+}
+
 static void test_cancel_absent(void)
 {
     BusFx b;
@@ -679,6 +732,7 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi-bus/cancel-matrix", test_cancel_matrix);
     g_test_add_func("/scsi-bus/cancel-no-sense", test_cancel_no_sense);
     g_test_add_func("/scsi-bus/retry-order", test_retry_order);
+    g_test_add_func("/scsi-bus/exclusive", test_exclusive);
     g_test_add_func("/scsi-bus/cancel-absent", test_cancel_absent);
     g_test_add_func("/scsi-bus/drain", test_drain);
     g_test_add_func("/scsi-bus/drain-after-reset", test_drain_after_reset);

@@ -246,7 +246,7 @@ static void test_verify(void)
     d.mem->fail_at = 100 * 512;
     RUN(&d, 0xaf, 0, 0, 0, 0, 0, 0, 0, 0, 200, 0, 0);
     assert_sense(&d.t, 3, 0x11, 0);
-    RUN(&d, 0x8f, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0); /* BYTCHK */
+    RUN(&d, 0x8f, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0); /* BYTCHK 2 */
     assert_sense(&d.t, 5, 0x24, 0);
     disk_teardown(&d);
 }

@@ -79,6 +79,8 @@ struct ScsiReq {
     bool cancelling; /* scsi_cancel() came, done() not yet */
     bool ready_due;
     ScsiSense sense;
+    bool info_valid; /* the sense data has an INFORMATION field */
+    uint32_t info;
     uint8_t *mem;    /* an answer or a parameter list kept in memory, freed at done */
     size_t mem_len;
     void (*params)(ScsiDev *dev, ScsiReq *req); /* mem holds the whole parameter list */
@@ -120,11 +122,15 @@ struct ScsiDev {
     ScsiSense ua[4];
     unsigned n_ua;
     ScsiSense sense;
+    bool sense_info_valid;
+    uint32_t sense_info;
     /* the task set, in order of arrival; HEAD in front */
     ScsiReq *tasks, **tasks_end;
     unsigned n_tasks;
     unsigned n_waiting;  /* of them, not started yet */
-    unsigned n_barriers; /* of them, those that others wait for: HEAD, ORDERED, being cancelled */
+    unsigned n_barriers; /* of them, those that others wait for: HEAD, ORDERED, being cancelled,
+                            COMPARE AND WRITE */
+    ScsiReq *exclusive;  /* started, and nothing else may: COMPARE AND WRITE */
 };
 
 /* ---- the adapter's side; on the loop's thread but where said ---- */
@@ -140,7 +146,7 @@ void scsi_bus_detach(ScsiBus *bus);
 /* Does any unit answer to this target id? */
 bool scsi_bus_has_target(const ScsiBus *bus, unsigned target);
 /* Queues req to its unit. HEAD starts at once; ORDERED when all earlier tasks are done; the others
- * when all earlier HEAD and ORDERED ones are. None starts while an earlier task that was cancelled
+ * when all earlier HEAD and ORDERED ones are. COMPARE AND WRITE runs alone, as if ORDERED. None starts while an earlier task that was cancelled
  * still has I/O on the medium, so that a retried write is never overtaken by its first try. More
  * than SCSI_MAX_TASKS tasks on a unit: TASK SET FULL. A LUN that does not exist answers INQUIRY,
  * REPORT LUNS and REQUEST SENSE, and 05/25/00 to others. */
