@@ -368,6 +368,21 @@ static void proxy_detach(PciDev *pci)
     proxy_link_close(&proxy->link);
 }
 
+static bool begin(PciProxyDev *proxy, GError **errp)
+{
+    PciDev *pci = &proxy->pci;
+
+    if (!open_link(proxy, errp)) {
+        return false;
+    }
+    memory_sync_init(&proxy->sync, &proxy->link, pci->host->map);
+    if (!proxy_irq_init(&proxy->irq, pci, errp)) {
+        return false;
+    }
+    send_irqfds(proxy); /* if this fails, so does the probe, which says why */
+    return probe(proxy, errp);
+}
+
 static bool proxy_attach(PciDev *pci, GError **errp)
 {
     PciProxyDev *proxy = (PciProxyDev *)pci;
@@ -377,18 +392,10 @@ static bool proxy_attach(PciDev *pci, GError **errp)
     loop_timer_init(&proxy->retry, pci->loop, on_retry, proxy);
     proxy_link_init(&proxy->link, pci->loop, pci_dev_name(pci), proxy->timeout_ms, &link_ops,
                     proxy);
-    if (!open_link(proxy, errp)) {
-        return false;
-    }
     proxy->link.quiet = true;
-    memory_sync_init(&proxy->sync, &proxy->link, pci->host->map);
-    if (!proxy_irq_init(&proxy->irq, pci, errp)) {
+    if (!begin(proxy, errp)) {
         proxy_detach(pci);
-        return false;
-    }
-    send_irqfds(proxy);
-    if (!probe(proxy, errp)) {
-        proxy_detach(pci);
+        g_prefix_error(errp, "device '%s': ", pci_dev_name(pci));
         return false;
     }
     proxy->link.quiet = false;
@@ -489,7 +496,10 @@ static const OptDesc proxy_props[] = {
       .max = 86400000,
       .def = 5000,
       .help = "milliseconds without an access after which the remote is asked for life; 0: never" },
-    { .name = "addr", .type = OPT_STRING, .offset = PROXY(addr), .help = NO_EFFECT },
+    { .name = "addr",
+      .type = OPT_STRING,
+      .offset = PROXY(addr),
+      .help = "SLOT[.FUNCTION] on the board's bus" },
     { .name = "multifunction",
       .type = OPT_BOOL,
       .offset = PROXY(multifunction),
