@@ -151,6 +151,13 @@ void scsi_reset_bus(ScsiBus *bus, uint8_t ascq)
 void scsi_bus_power_on(ScsiBus *bus)
 {
     scsi_reset_bus(bus, 0);
+    for (unsigned i = 0; i < UNITS; i++) {
+        ScsiDev *dev = unit_at(bus, i);
+
+        if (dev && dev->ops->power_on) {
+            dev->ops->power_on(dev);
+        }
+    }
 }
 
 /* ---- unit attention ---- */

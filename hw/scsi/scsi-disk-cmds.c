@@ -8,7 +8,8 @@
  */
 #include "scsi-disk-internal.h"
 
-#define START_POWER 0xf0 /* power conditions: nothing to do */
+#define START_POWER(bits) ((bits) >> 4)
+#define POWER_KNOWN 0x0c8f /* START_VALID, ACTIVE, IDLE, STANDBY, LU_CONTROL, FORCE_* */
 #define START_NO_FLUSH 0x04
 #define START_LOEJ 0x02
 #define START_START 0x01
@@ -71,7 +72,9 @@ void disk_cmd_start_stop(ScsiDev *dev, ScsiReq *req)
     ScsiDisk *disk = disk_of(dev);
     uint8_t bits = req->cdb[4];
 
-    if (bits & START_POWER) {
+    if (!(POWER_KNOWN >> START_POWER(bits) & 1)) {
+        scsi_bad_field(req);
+    } else if (START_POWER(bits)) { /* START and LOEJ are ignored then (SBC-3 5.25) */
         scsi_req_good(req);
     } else if (bits & START_LOEJ) {
         if (disk->removable) {

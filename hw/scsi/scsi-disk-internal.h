@@ -11,6 +11,15 @@
 #define DISK_SERIAL_MAX 36
 #define DISK_UNMAP_DESCRIPTORS 255 /* in one UNMAP, as the block limits page says */
 
+/* RESERVE, PERSISTENT RESERVE OUT; one initiator, so whoever holds it is the one that asks */
+typedef struct DiskReservation {
+    bool legacy;         /* RESERVE(6) or (10) */
+    bool registered;     /* ... with key */
+    uint64_t key;
+    uint8_t type;        /* of the persistent reservation; 0: none */
+    uint32_t generation; /* PRGENERATION */
+} DiskReservation;
+
 /* rerror=, werror= */
 enum { ON_ERROR_AUTO, ON_ERROR_REPORT, ON_ERROR_IGNORE, ON_ERROR_ENOSPC, ON_ERROR_STOP };
 
@@ -46,6 +55,7 @@ typedef struct ScsiDisk {
     bool wce; /* writes may stay in a volatile cache until SYNCHRONIZE CACHE */
     bool tray_open;
     bool locked; /* PREVENT ALLOW MEDIUM REMOVAL */
+    DiskReservation reserved;
     uint8_t event; /* GET EVENT STATUS: medium event not yet reported */
     /* handles */
     unsigned in_flight; /* block requests */
@@ -143,6 +153,16 @@ void disk_cmd_unmap(ScsiDev *dev, ScsiReq *req);
 void disk_cmd_write_same(ScsiDev *dev, ScsiReq *req);
 /* GOOD when the node is flushed. */
 void disk_flush(ScsiDisk *disk, ScsiReq *req);
+
+/* scsi-reserve.c */
+void disk_cmd_reserve(ScsiDev *dev, ScsiReq *req);
+void disk_cmd_release(ScsiDev *dev, ScsiReq *req);
+void disk_cmd_reserve_in(ScsiDev *dev, ScsiReq *req);
+void disk_cmd_reserve_out(ScsiDev *dev, ScsiReq *req);
+void disk_power_on(ScsiDev *dev); /* for ScsiDevOps */
+
+/* scsi-log.c: LOG SENSE */
+void disk_cmd_log_sense(ScsiDev *dev, ScsiReq *req);
 
 /* scsi-inquiry.c */
 void disk_cmd_inquiry(ScsiDev *dev, ScsiReq *req);

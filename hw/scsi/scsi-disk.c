@@ -67,6 +67,7 @@ void disk_reset(ScsiDev *dev)
     ScsiDisk *disk = disk_of(dev);
 
     disk->locked = false;
+    disk->reserved.legacy = false;
     disk->wce = disk->wce_default;
 }
 

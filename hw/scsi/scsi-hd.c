@@ -3,7 +3,7 @@
  * The device type scsi-hd (SPC-4, SBC-3): its command table and properties. Each row of the table
  * says all there is to know about a command; see scsi-cmd.h.
  *
- * RESERVE and RELEASE are no-ops, since the bus has one initiator. REZERO UNIT does nothing.
+ * REZERO UNIT does nothing.
  */
 #include "hw/scsi/scsi-disk.h"
 
@@ -11,6 +11,7 @@
 #include "scsi-xfer.h"
 
 #define RC16_SA 0x10
+#define LBA_STATUS_SA 0x12
 #define RSOC_SA 0x0c
 
 static const ScsiCmdTable hd_cmd_table;
@@ -31,6 +32,22 @@ static void read_capacity_16(ScsiDev *dev, ScsiReq *req)
     }
 }
 
+/* The node is not asked what it has allocated, so one descriptor says "mapped, or not known" of all
+ * that follows (SBC-3 5.4). */
+static void get_lba_status(ScsiDev *dev, ScsiReq *req)
+{
+    const ScsiDisk *disk = disk_of(dev);
+    uint64_t lba = get_be64(req->cdb + 2);
+    uint8_t out[8 + 16] = { 0 };
+
+    if (disk_check_range(disk, req, lba, 1)) {
+        put_be32(out, sizeof(out) - 4);
+        put_be64(out + 8, lba);
+        put_be32(out + 16, (uint32_t)MIN(disk->blocks - lba, UINT32_MAX));
+        scsi_req_reply(req, out, sizeof(out), get_be32(req->cdb + 10));
+    }
+}
+
 static void report_opcodes(ScsiDev *dev, ScsiReq *req)
 {
     scsi_report_opcodes(&hd_cmd_table, dev, req);
@@ -40,6 +57,13 @@ static void report_opcodes(ScsiDev *dev, ScsiReq *req)
 #define MEDIUM SCSI_CMD_MEDIUM
 #define WRITES (SCSI_CMD_MEDIUM | SCSI_CMD_WRITE)
 #define THIN (SCSI_CMD_MEDIUM | SCSI_CMD_WRITE | SCSI_CMD_THIN)
+
+#define RESERVE_IN(sa, name)                                                                       \
+    { SCSI_PERSISTENT_RESERVE_IN, sa, 10, SCSI_CMD_SA, name, disk_cmd_reserve_in,                  \
+      { 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 4 } }
+#define RESERVE_OUT(sa, name)                                                                      \
+    { SCSI_PERSISTENT_RESERVE_OUT, sa, 10, SCSI_CMD_SA, name, disk_cmd_reserve_out,                \
+      { 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 4 } }
 
 #define LBA4 0xff, 0xff, 0xff, 0xff
 #define LBA8 LBA4, LBA4
@@ -89,6 +113,10 @@ static const ScsiCmd hd_cmds[] = {
       { 0, LBA4, 0, 0, 1, 4 } },
     { SCSI_SERVICE_ACTION_IN_16, RC16_SA, 16, MEDIUM | SCSI_CMD_SA, "READ CAPACITY(16)",
       read_capacity_16, { 0x1f, LBA8, LBA4, 1, 4 } },
+    { SCSI_SERVICE_ACTION_IN_16, LBA_STATUS_SA, 16, MEDIUM | SCSI_CMD_SA | SCSI_CMD_THIN,
+      "GET LBA STATUS", get_lba_status, { 0x1f, LBA8, LBA4, 0, 4 } },
+    { SCSI_LOG_SENSE, 0, 10, 0, "LOG SENSE", disk_cmd_log_sense,
+      { 3, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 4 } },
     { SCSI_MODE_SENSE_6, 0, 6, 0, "MODE SENSE(6)", disk_cmd_mode_sense,
       { 8, 0xff, 0xff, 0xff, 4 } },
     { SCSI_MODE_SENSE_10, 0, 10, 0, "MODE SENSE(10)", disk_cmd_mode_sense,
@@ -101,12 +129,23 @@ static const ScsiCmd hd_cmds[] = {
       { 1, 0, 0, 0xf7, 4 } },
     { SCSI_PREVENT_ALLOW, 0, 6, 0, "PREVENT ALLOW MEDIUM REMOVAL", disk_cmd_prevent_allow,
       { 0, 0, 0, 1, 4 } },
-    { SCSI_RESERVE_6, 0, 6, 0, "RESERVE(6)", scsi_cmd_noop, { 0, 0, 0, 0, 4 } },
-    { SCSI_RELEASE_6, 0, 6, 0, "RELEASE(6)", scsi_cmd_noop, { 0, 0, 0, 0, 4 } },
-    { SCSI_RESERVE_10, 0, 10, 0, "RESERVE(10)", scsi_cmd_noop,
-      { 0, 0, 0, 0, 0, 0, 0, 0, 4 } },
-    { SCSI_RELEASE_10, 0, 10, 0, "RELEASE(10)", scsi_cmd_noop,
-      { 0, 0, 0, 0, 0, 0, 0, 0, 4 } },
+    { SCSI_RESERVE_6, 0, 6, 0, "RESERVE(6)", disk_cmd_reserve, { 0x1f, 0, 0, 0, 4 } },
+    { SCSI_RELEASE_6, 0, 6, 0, "RELEASE(6)", disk_cmd_release, { 0x1f, 0, 0, 0, 4 } },
+    { SCSI_RESERVE_10, 0, 10, 0, "RESERVE(10)", disk_cmd_reserve,
+      { 0x1f, 0, 0, 0, 0, 0, 0, 0, 4 } },
+    { SCSI_RELEASE_10, 0, 10, 0, "RELEASE(10)", disk_cmd_release,
+      { 0x1f, 0, 0, 0, 0, 0, 0, 0, 4 } },
+    RESERVE_IN(0, "READ KEYS"),
+    RESERVE_IN(1, "READ RESERVATION"),
+    RESERVE_IN(2, "REPORT CAPABILITIES"),
+    RESERVE_IN(3, "READ FULL STATUS"),
+    RESERVE_OUT(0, "REGISTER"),
+    RESERVE_OUT(1, "RESERVE"),
+    RESERVE_OUT(2, "RELEASE"),
+    RESERVE_OUT(3, "CLEAR"),
+    RESERVE_OUT(4, "PREEMPT"),
+    RESERVE_OUT(5, "PREEMPT AND ABORT"),
+    RESERVE_OUT(6, "REGISTER AND IGNORE EXISTING KEY"),
     { SCSI_REZERO_UNIT, 0, 6, MEDIUM, "REZERO UNIT", scsi_cmd_noop, { 0, 0, 0, 0, 4 } },
     { SCSI_SEEK_6, 0, 6, MEDIUM, "SEEK(6)", disk_cmd_seek, { 0x1f, 0xff, 0xff, 0, 4 } },
     { SCSI_SEEK_10, 0, 10, MEDIUM, "SEEK(10)", disk_cmd_seek, { 0, LBA4, 0, 0, 0, 4 } },
@@ -136,6 +175,7 @@ static const ScsiDevOps hd_ops = {
     .more = xfer_more,
     .cancel = xfer_cancel,
     .reset = disk_reset,
+    .power_on = disk_power_on,
     .drain = xfer_drain,
 };
 

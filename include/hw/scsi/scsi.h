@@ -108,6 +108,8 @@ typedef struct ScsiDevOps {
     void (*cancel)(ScsiDev *dev, ScsiReq *req);
     /* All tasks have been cancelled (some may still wait for their I/O): modes to defaults. */
     void (*reset)(ScsiDev *dev);
+    /* Optional, after reset(): forgets what outlives a reset of the bus. */
+    void (*power_on)(ScsiDev *dev);
     /* Waits for I/O in flight and flushes, then idle from the loop. */
     void (*drain)(ScsiDev *dev, void (*idle)(void *), void *opaque);
 } ScsiDevOps;
