@@ -335,7 +335,7 @@ def payload(size=1 << 20):
     return b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(size // 32))
 
 
-def make_image(parts, path, mebibytes=64):
+def make_image(parts, path, init=GUEST_INIT, mebibytes=64):
     """Writes an ext4 image with a busybox root; no loop device, no mount, no root needed."""
     path = Path(path)
     with tempfile.TemporaryDirectory(prefix="mpqroot") as top:
@@ -348,7 +348,7 @@ def make_image(parts, path, mebibytes=64):
         for applet in ("sh", "mount", "echo", "cat", "cut", "grep", "uname", "sha256sum",
                        "readlink", "basename", "dmesg", "sync", "poweroff"):
             (root / "bin" / applet).symlink_to("busybox")
-        (root / "sbin/init").write_text(GUEST_INIT)
+        (root / "sbin/init").write_text(init)
         (root / "sbin/init").chmod(0o755)
         (root / PAYLOAD).write_bytes(payload())
         path.unlink(missing_ok=True)
@@ -411,13 +411,13 @@ class Boot:
 class Guest:
     """A guest's files in a folder of the caller's, ready to boot."""
 
-    def __init__(self, folder, cache=None):
+    def __init__(self, folder, cache=None, init=GUEST_INIT):
         self.parts = Parts(cache)
         self.initrd = Path(folder) / "initrd"
         self.image = Path(folder) / "disk.img"
         self.log = Path(folder) / "console.log"
         make_initramfs(self.parts, self.initrd)
-        make_image(self.parts, self.image)
+        make_image(self.parts, self.image, init)
 
     def options(self, remote, vm="qemu-system-x86_64"):
         """The launcher's options for this guest."""

@@ -281,7 +281,7 @@ def pick_accel(wanted, binary):
 
 
 @functools.lru_cache(maxsize=None)
-def _has(binary, *question):
+def has(binary, *question):
     """Whether a program, asked for help, names the last word of the question."""
     try:
         said = subprocess.run([binary, *question[:-1]], stdin=subprocess.DEVNULL,
@@ -300,9 +300,9 @@ def pick_protocol(wanted, vm_binary, remote_binary):
         return Mpqemu, "mpqemu as asked"
     # Not `-device help`, for which a QEMU loads every module that it has ever heard of.
     lacks = None
-    if not _has(vm_binary, "-device", "vfio-user-pci,help", "vfio-user-pci"):
+    if not has(vm_binary, "-device", "vfio-user-pci,help", "vfio-user-pci"):
         lacks = f"{vm_binary} has no vfio-user-pci"
-    elif not _has(remote_binary, "-object", "help", "x-vfio-user-server"):
+    elif not has(remote_binary, "-object", "help", "x-vfio-user-server"):
         lacks = f"{remote_binary} has no x-vfio-user-server"
     if wanted == "vfio-user":
         if lacks:

@@ -32,11 +32,26 @@ def assemble(source, target, start):
     return Path(target).read_bytes()
 
 
+def proxy_needs_kvm():
+    """Whether the VM's x-pci-proxy-dev is one of those that crash at start under TCG.
+
+    That of 7.2 does not, that of 11.1 does; whoever has vfio-user-pci counts as the latter.
+    """
+    return launcher.has(VM, '-device', 'vfio-user-pci,help', 'vfio-user-pci')
+
+
 class InteropCase(unittest.TestCase):
     """A case with a folder of its own and, unless it says otherwise, a remote and a VM."""
 
     programs = (REMOTE, VM)
     deadline = 60
+
+    @classmethod
+    def class_folder(cls):
+        """A folder for all cases of the class."""
+        folder = tempfile.TemporaryDirectory(prefix='mpqit')
+        cls.addClassCleanup(folder.cleanup)
+        return Path(folder.name)
 
     def setUp(self):
         for program in self.programs:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import unittest
 
-from interop import REMOTE, VM, InteropCase
+from interop import REMOTE, VM, InteropCase, proxy_needs_kvm
 
 STOCK = 'qemu-system-x86_64'
 PROXY_SLOT = 2  # the first free one of a pc machine without default devices
@@ -73,6 +73,11 @@ class Board:
 
 
 class UpstreamLaunch(InteropCase):
+    def setUp(self):
+        super().setUp()
+        if proxy_needs_kvm():
+            self.skipTest(f'the proxy of {VM} does not start without KVM')
+
     def launch(self, remote, *storage):
         """Starts both and looks at the device; returns what it shows and both exit statuses."""
         proxy_end, remote_end = socket.socketpair()
