@@ -109,6 +109,18 @@ void scsi_submit(ScsiBus *bus, ScsiReq *req)
     scsi_tasks_submit(dev ? dev : &bus->absent, req);
 }
 
+void scsi_bus_tells_status(ScsiBus *bus)
+{
+    bus->tells_status = true;
+}
+
+void scsi_status_sent(ScsiBus *bus, unsigned target, unsigned lun)
+{
+    if (target < SCSI_MAX_ID && lun < SCSI_MAX_LUN && bus->units[target][lun]) {
+        bus->units[target][lun]->status_due = false;
+    }
+}
+
 void scsi_abort_lun(ScsiBus *bus, unsigned target, unsigned lun)
 {
     if (target < SCSI_MAX_ID && lun < SCSI_MAX_LUN && bus->units[target][lun]) {
@@ -120,7 +132,7 @@ void scsi_abort_lun(ScsiBus *bus, unsigned target, unsigned lun)
 static void unit_reset(ScsiDev *dev, uint8_t ascq)
 {
     scsi_tasks_cancel(dev, -1, -1);
-    dev->sense = (ScsiSense){ 0 };
+    scsi_allegiance_end(dev);
     if (dev->ops->reset) {
         dev->ops->reset(dev);
     }

@@ -3,8 +3,8 @@
  * Commands that are the same for every logical unit (REQUEST SENSE, REPORT LUNS), and the
  * stand-in that answers for LUNs that do not exist.
  *
- * Parallel SCSI has no autosense: sense data of the last command that failed stays with the unit
- * until REQUEST SENSE fetches it or another command comes (SPC-4 5.14); without any, REQUEST SENSE
+ * Parallel SCSI has no autosense: sense data of a command that failed stays with the unit until
+ * REQUEST SENSE fetches it or another command comes (scsi-task.c); without any, REQUEST SENSE
  * reports, and by that clears, the oldest unit attention.
  *
  * A missing LUN selects like any other, since selection is the target's; INQUIRY then says
@@ -68,13 +68,13 @@ void scsi_cmd_request_sense(ScsiDev *dev, ScsiReq *req)
 {
     ScsiSense sense = dev->sense;
     bool has_info = dev->sense_info_valid;
+    uint32_t info = dev->sense_info;
 
-    dev->sense = (ScsiSense){ 0 };
-    dev->sense_info_valid = false;
+    scsi_allegiance_end(dev);
     if (sense.key == 0 && sense.asc == 0) {
         scsi_take_attention(dev, &sense);
     }
-    reply_sense(req, &sense, has_info ? &dev->sense_info : NULL);
+    reply_sense(req, &sense, has_info ? &info : NULL);
 }
 
 void scsi_cmd_report_luns(ScsiDev *dev G_GNUC_UNUSED, ScsiReq *req)

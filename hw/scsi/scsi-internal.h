@@ -15,6 +15,7 @@ struct ScsiBus {
     unsigned max_id, own_id;
     ScsiDev *units[SCSI_MAX_ID][SCSI_MAX_LUN];
     ScsiDev absent; /* answers for every LUN that is not there */
+    bool tells_status; /* the adapter calls scsi_status_sent() */
     size_t buffered; /* bytes in chunks of all units */
     bool draining;
     unsigned drain_next; /* unit to look at next, id * SCSI_MAX_LUN + lun */
@@ -30,6 +31,9 @@ void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req);
 void scsi_tasks_pump(ScsiDev *dev);
 /* Cancels the tasks addressed to target and lun; -1: any. */
 void scsi_tasks_cancel(ScsiDev *dev, int target, int lun);
+
+/* Sense data was fetched or given up: the next status that waits for that goes on. */
+void scsi_allegiance_end(ScsiDev *dev);
 
 /* scsi-core-cmds.c: the stand-in for missing LUNs */
 extern const ScsiDevOps scsi_absent_ops;

@@ -9,6 +9,11 @@
  * until the I/O is back and holds up all later ones: an initiator that was told of a reset tries
  * its write again, and the first try must not land on top of the second.
  *
+ * Sense data belongs to one failed command at a time: while one's has been neither fetched nor given
+ * up, the status of another that fails is parked. A parked task has ended but for its done(), so it
+ * holds up nobody, least of all REQUEST SENSE. Nothing waits for ever: REQUEST SENSE, any other
+ * command, a reset, or cancelling what is parked lets it go on.
+ *
  * Nothing comes up from within a call of the adapter: ready() and done() go through the request's
  * LoopWork. A unit's start(), more() and cancel() are called directly, going down.
  *
@@ -31,6 +36,7 @@ void scsi_tasks_init(ScsiDev *dev)
     dev->tasks = NULL;
     dev->tasks_end = &dev->tasks;
     dev->n_tasks = dev->n_waiting = dev->n_barriers = 0;
+    dev->n_parked = 0;
     dev->exclusive = NULL;
 }
 
@@ -92,7 +98,7 @@ static void task_start(ScsiReq *req)
 
 static bool must_wait(const ScsiDev *dev, const ScsiReq *req, bool older, bool barrier)
 {
-    bool running = dev->n_tasks > dev->n_waiting;
+    bool running = dev->n_tasks > dev->n_waiting + dev->n_parked;
 
     return dev->exclusive || (is_exclusive(req) && (older || running)) ||
            (req->attr == SCSI_ORDERED && older) || (req->attr != SCSI_HEAD && barrier);
@@ -104,6 +110,9 @@ void scsi_tasks_pump(ScsiDev *dev)
 
     for (ScsiReq *req = dev->tasks; req && dev->n_waiting && !dev->bus->draining;
          req = req->next) {
+        if (req->parked) {
+            continue;
+        }
         if (!req->started && !stale && !must_wait(dev, req, older, barrier)) {
             task_start(req);
         }
@@ -113,23 +122,77 @@ void scsi_tasks_pump(ScsiDev *dev)
     }
 }
 
+static void task_park(ScsiReq *req)
+{
+    req->parked = true;
+    req->dev->n_parked++;
+    if (req->dev->exclusive == req) {
+        req->dev->exclusive = NULL;
+    }
+    scsi_tasks_pump(req->dev);
+}
+
+static void task_unpark(ScsiReq *req)
+{
+    req->parked = false;
+    req->dev->n_parked--;
+    loop_defer(&req->work);
+}
+
+static void unpark_next(ScsiDev *dev)
+{
+    ScsiReq *req = dev->n_parked && !dev->allegiance ? dev->tasks : NULL;
+
+    while (req && !req->parked) {
+        req = req->next;
+    }
+    if (req) {
+        task_unpark(req);
+    }
+}
+
+void scsi_allegiance_end(ScsiDev *dev)
+{
+    dev->sense = (ScsiSense){ 0 };
+    dev->sense_info_valid = false;
+    dev->allegiance = dev->status_due = false;
+    unpark_next(dev);
+}
+
+/* The stand-in for missing LUNs has one answer for all, and keeps none. */
+static void allegiance_begin(ScsiDev *dev, const ScsiReq *req)
+{
+    if (dev == &dev->bus->absent) {
+        return;
+    }
+    dev->sense = req->sense;
+    dev->sense_info_valid = req->info_valid;
+    dev->sense_info = req->info;
+    dev->allegiance = true;
+    dev->status_due = dev->bus->tells_status;
+}
+
 static void task_done(ScsiReq *req)
 {
     ScsiDev *dev = req->dev;
+    bool failed = !req->cancelling && req->status == SCSI_CHECK_CONDITION;
 
+    if (failed && dev->allegiance) {
+        task_park(req);
+        return;
+    }
     task_remove(dev, req);
     g_free(req->mem);
     req->mem = NULL;
     req->cancelled = req->cancelling;
-    if (!req->cancelled && req->status == SCSI_CHECK_CONDITION) {
-        dev->sense = req->sense;
-        dev->sense_info_valid = req->info_valid;
-        dev->sense_info = req->info;
+    if (failed) {
+        allegiance_begin(dev, req);
     }
     trace(SCSI, "%u:%u tag %02x: %s %02x, sense %02x/%02x/%02x, %" G_GUINT64_FORMAT " bytes",
           req->target, req->lun, req->tag, req->cancelled ? "cancelled" : "status", req->status,
           req->sense.key, req->sense.asc, req->sense.ascq, req->moved);
     req->ops->done(req);
+    unpark_next(dev); /* if this one came to be cancelled after it was unparked itself */
     scsi_tasks_pump(dev);
 }
 
@@ -153,6 +216,7 @@ static void task_reset_state(ScsiDev *dev, ScsiReq *req)
     req->total = req->moved = req->chunk_start = 0;
     req->status = SCSI_GOOD;
     req->cancelled = req->started = req->finished = req->cancelling = req->ready_due = false;
+    req->parked = false;
     req->sense = (ScsiSense){ 0 };
     req->info_valid = false;
     req->info = 0;
@@ -183,8 +247,8 @@ void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req)
         scsi_req_finish(req, SCSI_TASK_SET_FULL);
         return;
     }
-    if (req->cdb[0] != SCSI_REQUEST_SENSE) {
-        dev->sense = (ScsiSense){ 0 };
+    if (req->cdb[0] != SCSI_REQUEST_SENSE && !dev->status_due) {
+        scsi_allegiance_end(dev);
     }
     if (dev->n_barriers == 0 && !dev->bus->draining) {
         task_start(req);
@@ -209,6 +273,9 @@ void scsi_cancel(ScsiReq *req)
     req->dev->n_barriers += !is_queue_barrier(req);
     req->cancelling = true;
     hide_window(req);
+    if (req->parked) {
+        task_unpark(req);
+    }
     if (req->finished) {
         return;
     }

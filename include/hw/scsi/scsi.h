@@ -78,6 +78,7 @@ struct ScsiReq {
     bool started, finished;
     bool cancelling; /* scsi_cancel() came, done() not yet */
     bool ready_due;
+    bool parked; /* failed, but its status waits for an older one's sense data to be fetched */
     ScsiSense sense;
     bool info_valid; /* the sense data has an INFORMATION field */
     uint32_t info;
@@ -126,12 +127,15 @@ struct ScsiDev {
     ScsiSense sense;
     bool sense_info_valid;
     uint32_t sense_info;
+    bool allegiance; /* sense has been neither fetched nor given up */
+    bool status_due; /* ... and the status itself has not reached the initiator yet */
     /* the task set, in order of arrival; HEAD in front */
     ScsiReq *tasks, **tasks_end;
     unsigned n_tasks;
     unsigned n_waiting;  /* of them, not started yet */
     unsigned n_barriers; /* of them, those that others wait for: HEAD, ORDERED, being cancelled,
                             COMPARE AND WRITE */
+    unsigned n_parked;
     ScsiReq *exclusive;  /* started, and nothing else may: COMPARE AND WRITE */
 };
 
@@ -166,6 +170,19 @@ void scsi_bus_power_on(ScsiBus *bus);
  * has cancelled what it wants gone. Until idle no command starts and the adapter moves no data;
  * tasks that wait for either stay as they are and go on after it. One drain at a time. */
 void scsi_bus_drain(ScsiBus *bus, void (*idle)(void *), void *opaque);
+
+/*
+ * Contingent allegiance (SCSI-2 7.6): sense data of a command that failed stays until REQUEST SENSE
+ * fetches it or another command comes. A second command that fails meanwhile gets no done() until
+ * then, as it would overwrite it.
+ *
+ * A command that was on its way already when the first one failed must not take its sense data
+ * away. An adapter that queues statuses before they reach the initiator therefore calls
+ * scsi_bus_tells_status() once after scsi_bus_new(), and from then on scsi_status_sent() for each
+ * done() with CHECK CONDITION, when the status byte has been moved or the adapter has dropped it.
+ */
+void scsi_bus_tells_status(ScsiBus *bus);
+void scsi_status_sent(ScsiBus *bus, unsigned target, unsigned lun);
 
 /* The bytes that can be moved now: to be read (IN) or filled (OUT). NULL with *len 0 while the
  * target is busy. */
