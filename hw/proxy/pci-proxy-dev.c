@@ -85,16 +85,17 @@ static bool is_ready(const PciProxyDev *proxy)
 
 /* --- accesses --- */
 
-/* After each access that may have moved the remote's interrupt line. */
-static void settle_irq(PciProxyDev *proxy)
+static bool ask_irq_level(PciDev *pci, bool *level)
 {
-    uint32_t status = 0;
+    PciProxyDev *proxy = (PciProxyDev *)pci;
+    uint32_t status;
 
-    if (is_ready(proxy) && proxy_irq_asks(&proxy->irq)) {
-        bool known = proxy_link_cfg_read(&proxy->link, PCI_STATUS, 2, &status);
-
-        proxy_irq_level(&proxy->irq, known && (status & PCI_STATUS_INTX));
+    *level = false;
+    if (!is_ready(proxy) || !proxy_link_cfg_read(&proxy->link, PCI_STATUS, 2, &status)) {
+        return false;
     }
+    *level = status & PCI_STATUS_INTX;
+    return true;
 }
 
 static uint64_t bar_access(PciDev *pci, MpqCmd cmd, unsigned i, uint64_t off, uint64_t value,
@@ -109,7 +110,7 @@ static uint64_t bar_access(PciDev *pci, MpqCmd cmd, unsigned i, uint64_t off, ui
     }
     bar.addr = base + off;
     proxy_link_request(&proxy->link, cmd, &bar, sizeof(bar), &value);
-    settle_irq(proxy);
+    proxy_irq_settle(&proxy->irq);
     return value;
 }
 
@@ -164,7 +165,7 @@ static void proxy_cfg_write(PciDev *pci, unsigned addr, uint32_t value, unsigned
 
     if (is_ready(proxy)) {
         proxy_link_cfg_write(&proxy->link, addr, value, len);
-        settle_irq(proxy);
+        proxy_irq_settle(&proxy->irq);
     }
 }
 
@@ -376,7 +377,7 @@ static bool begin(PciProxyDev *proxy, GError **errp)
         return false;
     }
     memory_sync_init(&proxy->sync, &proxy->link, pci->host->map);
-    if (!proxy_irq_init(&proxy->irq, pci, errp)) {
+    if (!proxy_irq_init(&proxy->irq, pci, ask_irq_level, errp)) {
         return false;
     }
     send_irqfds(proxy); /* if this fails, so does the probe, which says why */

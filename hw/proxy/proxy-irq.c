@@ -23,7 +23,13 @@
  * interrupt controller a line that flickers. A remote without the status bit gets just that.
  *
  * Step 1 comes before step 2, so a line that goes up in between is either in the status bit or
- * signals after it was read. A line that goes up later, from SCRIPTS or I/O, wakes the loop.
+ * signals after it was read. A line that goes up later, from SCRIPTS or I/O, wakes the loop, and is
+ * looked up in the status bit just so: QEMU's x-remote counts a line up once for each pin when
+ * INTX_OFF is taken away, and from then on answers resample events of a line that is down. A signal
+ * is only believed by itself while the bit was never seen set, as of a function without one.
+ *
+ * Such a remote would signal for ever if each of its signals were answered by a resample event, so
+ * there is one at most until the line has been up or the guest was here again.
  */
 #include "proxy-irq.h"
 #include "util/error.h"
@@ -45,22 +51,17 @@ static bool take_signal(const ProxyIrq *irq)
     return preadv2(irq->irqfd, &iov, 1, -1, RWF_NOWAIT) == sizeof(count);
 }
 
-static void on_signal(void *opaque, uint32_t events G_GNUC_UNUSED)
-{
-    ProxyIrq *irq = opaque;
-
-    if (take_signal(irq)) {
-        pci_irq_set(irq->pci, true);
-    }
-}
-
 /* A full counter needs no write: it is signalled already. */
-static void resample(const ProxyIrq *irq)
+static void resample(ProxyIrq *irq)
 {
     struct pollfd room = { .fd = irq->resamplefd, .events = POLLOUT };
     uint64_t one = 1;
     ssize_t ret;
 
+    if (irq->resampled) {
+        return;
+    }
+    irq->resampled = true;
     if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT)) {
         return;
     }
@@ -69,7 +70,43 @@ static void resample(const ProxyIrq *irq)
     } while (ret < 0 && errno == EINTR);
 }
 
-static bool host_takes(ProxyIrq *irq)
+static void set_level(ProxyIrq *irq, bool level)
+{
+    pci_irq_set(irq->pci, level);
+    if (level) {
+        irq->resampled = false;
+    } else {
+        resample(irq);
+    }
+}
+
+static void on_signal(void *opaque, uint32_t events G_GNUC_UNUSED)
+{
+    ProxyIrq *irq = opaque;
+    bool level;
+
+    if (take_signal(irq) && irq->ask(irq->pci, &level)) {
+        irq->status_shows_it |= level;
+        set_level(irq, level || !irq->status_shows_it);
+    }
+}
+
+void proxy_irq_settle(ProxyIrq *irq)
+{
+    bool level = false;
+
+    if (irq->host_takes_it) {
+        return;
+    }
+    irq->resampled = false;
+    if (take_signal(irq) || irq->pci->irq_level) {
+        irq->ask(irq->pci, &level);
+        irq->status_shows_it |= level;
+        set_level(irq, level);
+    }
+}
+
+static bool host_takes(const ProxyIrq *irq)
 {
     const PciHost *host = irq->pci->host;
 
@@ -77,11 +114,12 @@ static bool host_takes(ProxyIrq *irq)
            host->ops->bind_irqfd(host->opaque, irq->pci, irq->irqfd, irq->resamplefd) == 0;
 }
 
-bool proxy_irq_init(ProxyIrq *irq, PciDev *pci, GError **errp)
+bool proxy_irq_init(ProxyIrq *irq, PciDev *pci, bool (*ask)(PciDev *pci, bool *level),
+                    GError **errp)
 {
     int ret = 0;
 
-    *irq = (ProxyIrq){ .pci = pci };
+    *irq = (ProxyIrq){ .pci = pci, .ask = ask };
     irq->irqfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     irq->resamplefd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (irq->irqfd < 0 || irq->resamplefd < 0) {
@@ -113,19 +151,6 @@ void proxy_irq_fini(ProxyIrq *irq)
     fd_clear(&irq->irqfd);
     fd_clear(&irq->resamplefd);
     irq->pci = NULL;
-}
-
-bool proxy_irq_asks(ProxyIrq *irq)
-{
-    return !irq->host_takes_it && (take_signal(irq) || irq->pci->irq_level);
-}
-
-void proxy_irq_level(ProxyIrq *irq, bool level)
-{
-    pci_irq_set(irq->pci, level);
-    if (!level) {
-        resample(irq);
-    }
 }
 
 void proxy_irq_clear(ProxyIrq *irq)

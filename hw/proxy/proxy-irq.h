@@ -10,19 +10,22 @@
 
 typedef struct ProxyIrq {
     PciDev *pci;
+    bool (*ask)(PciDev *pci, bool *level);
     int irqfd, resamplefd; /* owned; -1: none */
     bool host_takes_it;    /* PciHostOps.bind_irqfd did */
     LoopFd watch;          /* on irqfd, unless the host has taken it */
+    bool status_shows_it;  /* the remote has the interrupt status bit: it was seen */
+    bool resampled;        /* since the line was up last, or the guest was here */
 } ProxyIrq;
 
-/* Makes the eventfds, and hands them to the host pci is attached to or watches them itself. */
-bool proxy_irq_init(ProxyIrq *irq, PciDev *pci, GError **errp);
+/* Makes the eventfds, and hands them to the host pci is attached to or watches them itself. ask:
+ * the interrupt status bit of the remote's status register; false if there is no answer. */
+bool proxy_irq_init(ProxyIrq *irq, PciDev *pci, bool (*ask)(PciDev *pci, bool *level),
+                    GError **errp);
 /* No-op on one that was only zeroed. */
 void proxy_irq_fini(ProxyIrq *irq);
-/* After a guest's access: is it to be asked what the remote's line is now? Then
- * proxy_irq_level() gets the answer. */
-bool proxy_irq_asks(ProxyIrq *irq);
-void proxy_irq_level(ProxyIrq *irq, bool level);
+/* After an access of the guest's that may have moved the line. */
+void proxy_irq_settle(ProxyIrq *irq);
 /* The remote is in its power-on state, or gone: the line is down, what it signalled is history. */
 void proxy_irq_clear(ProxyIrq *irq);
 

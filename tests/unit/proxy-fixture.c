@@ -78,7 +78,7 @@ static void take_resample(FakeRemote *r)
 
     if (r->resamplefd >= 0 && read(r->resamplefd, &count, sizeof(count)) == sizeof(count)) {
         g_string_append(r->log, "resample ");
-        if (r->regs[FAKE_REG_IRQ] & 1) {
+        if ((r->regs[FAKE_REG_IRQ] & 1) || r->leaky) {
             g_assert_cmpint(write(r->irqfd, &one, sizeof(one)), ==, sizeof(one));
         }
     }

@@ -49,6 +49,7 @@ typedef struct FakeRemote {
     uint8_t config[256], wmask[256];
     uint8_t regs[FAKE_REGS];
     bool no_status_bit; /* the status register doesn't show the line */
+    bool leaky;         /* answers resample events of a line that is down, as x-remote may */
     int irqfd, resamplefd;
     MpqSysmem map; /* of the last SYNC_SYSMEM */
 } FakeRemote;

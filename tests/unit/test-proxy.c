@@ -487,6 +487,30 @@ static void test_irq_no_status(void)
     board_fini(&b);
 }
 
+/* A remote that signals with the line down is not believed, nor asked for more of it. */
+static void test_irq_leaky(void)
+{
+    ProxyBoard b;
+
+    board_start(&b, false, "");
+    b.remote->leaky = true;
+    fake_remote_line(b.remote, true);
+    board_until(&b, is_up);
+    reg_write(&b, FAKE_REG_IRQ, 0, 1);
+    g_assert_false(b.level);
+    g_free(fake_remote_log(b.remote));
+    for (unsigned i = 0; i < 3; i++) {
+        fake_remote_resample(b.remote);
+        board_settle(&b);
+        g_assert_false(b.level);
+    }
+    g_assert_cmpuint(b.changes, ==, 2);
+    asked(&b, "resample r06/2");
+    fake_remote_line(b.remote, true);
+    board_until(&b, is_up);
+    board_fini(&b);
+}
+
 static void test_irq_bound(void)
 {
     ProxyBoard b;
@@ -870,6 +894,7 @@ int main(int argc, char **argv)
     g_test_add_func("/proxy/irq/stale", test_irq_stale);
     g_test_add_func("/proxy/irq/intx-off", test_irq_intx_off);
     g_test_add_func("/proxy/irq/no-status", test_irq_no_status);
+    g_test_add_func("/proxy/irq/leaky", test_irq_leaky);
     g_test_add_func("/proxy/irq/bound", test_irq_bound);
     g_test_add_func("/proxy/irq/bind-refused", test_irq_bind_refused);
     g_test_add_func("/proxy/lost/access", test_lost);
