@@ -291,46 +291,18 @@ static bool find_options(Board *board, GError **errp)
 
 /* --- the machine --- */
 
-/* "SLOT[.FUNCTION]", both hexadecimal, of the property addr=, which each PCI device has its own
- * way. -1: none is given; -2: malformed. */
-static int devfn_of(const Device *dev)
-{
-    for (const OptDesc *desc = dev->type->props; desc->type != OPT_END; desc++) {
-        if (strcmp(desc->name, "addr") != 0 || desc->type != OPT_STRING) {
-            continue;
-        }
-        const char *text = *(char *const *)((const char *)dev->state + desc->offset);
-        char *end;
-        if (!text) {
-            return -1;
-        }
-        unsigned long slot = g_ascii_isxdigit(text[0]) ? strtoul(text, &end, 16) : ULONG_MAX;
-        unsigned long function = 0;
-        if (slot < 32 && *end == '.' && g_ascii_isxdigit(end[1])) {
-            function = strtoul(end + 1, &end, 16);
-        }
-        return slot < 32 && function < 8 && *end == '\0' ? (int)(slot << 3 | function) : -2;
-    }
-    return -1;
-}
-
 static bool plug_devices(Board *board, GError **errp)
 {
     const GPtrArray *devices = board->sys->devices->devices;
 
     for (unsigned i = 0; i < devices->len; i++) {
         Device *dev = g_ptr_array_index(devices, i);
-        int devfn;
+        PciDev *pci = dev->state;
 
         if (strcmp(dev->type->bus_kind, BUS_PCI) != 0 || dev->bound) {
             continue;
         }
-        devfn = devfn_of(dev);
-        if (devfn == -2) {
-            return error_set(errp, "device '%s': 'addr' expects SLOT[.FUNCTION]",
-                             device_name(dev));
-        }
-        if (!pc_add_device(board->pc, dev->state, devfn, errp)) {
+        if (!pc_add_device(board->pc, pci, pci->devfn, errp)) {
             return false;
         }
         dev->bound = true;

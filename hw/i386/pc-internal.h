@@ -59,9 +59,9 @@ void pc_serial_write(PcSerial *s, unsigned reg, uint8_t value);
 #define PC_DEBUG_PORT 0xe9
 #define PC_EXIT_PORT 0x501
 #define PC_EXIT_PORTS 4
-#define PC_CONFIG_ADDRESS 0xcf8
+#define PC_PORT_CFG_ADDRESS 0xcf8
 #define PC_RESET_PORT 0xcf9
-#define PC_CONFIG_DATA 0xcfc
+#define PC_PORT_CFG_DATA 0xcfc
 
 #define PC_PIRQS 4
 /* PIIX3 (Intel 290550), 4.1.10: PIRQRC[A-D] */

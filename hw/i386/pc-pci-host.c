@@ -41,7 +41,7 @@ void pc_host_bridge_init(Pc *pc)
 {
     PciDev *dev = &pc->host_bridge;
 
-    pci_dev_init(dev, NULL, &host_bridge_ops);
+    pci_dev_init(dev, NULL, &host_bridge_ops, NULL);
     dev->config[PCI_COMMAND] = I440FX_COMMAND;
     dev->wmask[PCI_COMMAND] = 0;
     dev->config[PCI_STATUS] = I440FX_STATUS & 0xff;

@@ -52,7 +52,7 @@ void pc_isa_bridge_init(Pc *pc)
 {
     PciDev *dev = &pc->isa_bridge;
 
-    pci_dev_init(dev, NULL, &isa_bridge_ops);
+    pci_dev_init(dev, NULL, &isa_bridge_ops, NULL);
     dev->config[PCI_COMMAND] = PIIX3_COMMAND;
     dev->wmask[PCI_COMMAND] = 0;
     dev->config[PCI_STATUS + 1] = PIIX3_STATUS >> 8;

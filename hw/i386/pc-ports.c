@@ -100,9 +100,9 @@ static const PcPort ports[] = {
     { PC_DEBUG_PORT, 1, 1, debug_read, debug_write },
     { PC_SERIAL_PORT, 8, 1, serial_read, serial_write },
     { PC_EXIT_PORT, PC_EXIT_PORTS, 1 | 2 | 4, exit_read, exit_write },
-    { PC_CONFIG_ADDRESS, 4, 4, config_address_read, config_address_write },
+    { PC_PORT_CFG_ADDRESS, 4, 4, config_address_read, config_address_write },
     { PC_RESET_PORT, 1, 1, reset_read, reset_write },
-    { PC_CONFIG_DATA, 4, 1 | 2 | 4, pc_config_read, pc_config_write },
+    { PC_PORT_CFG_DATA, 4, 1 | 2 | 4, pc_config_read, pc_config_write },
 };
 
 static const PcPort *find_port(uint16_t port, unsigned size)

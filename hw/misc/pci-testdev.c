@@ -189,11 +189,13 @@ static const PciDevOps ops = {
     .cfg_write = cfg_write,
 };
 
-static bool realize(Device *dev, GError **errp G_GNUC_UNUSED)
+static bool realize(Device *dev, GError **errp)
 {
     TestDev *s = dev->state;
 
-    pci_dev_init(&s->pci, dev, &ops);
+    if (!pci_dev_init(&s->pci, dev, &ops, errp)) {
+        return false;
+    }
     pci_msi_init(&s->msi, &s->pci, 0x50, TESTDEV_VECTORS);
     pci_msix_init(&s->msix, &s->pci, 0x70, TESTDEV_VECTORS, 1, 0, TESTDEV_PBA);
     return true;
@@ -204,7 +206,7 @@ static void unrealize(Device *dev)
     pci_msix_fini(&((TestDev *)dev->state)->msix);
 }
 
-static const OptDesc props[] = { { .type = OPT_END } };
+static const OptDesc props[] = { PCI_DEV_PROPS, { .type = OPT_END } };
 
 const DeviceType pci_testdev_type = {
     .name = "x-pci-testdev",

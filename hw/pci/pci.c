@@ -16,8 +16,11 @@
  * (remote/machine.c) from above and by the device (interrupt, DMA) from below.
  */
 #include "hw/pci/pci.h"
+#include "util/error.h"
 #include "util/trace.h"
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PCI_BAR_IO_FLAG 0x1u
@@ -69,7 +72,28 @@ static void set_bars(PciDev *pci, const PciBar *bars, unsigned n)
     }
 }
 
-void pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops)
+/* "SLOT[.FUNCTION]", both hexadecimal. */
+static bool parse_addr(PciDev *pci, GError **errp)
+{
+    unsigned long slot, function = 0;
+    char *end = pci->addr;
+
+    pci->devfn = -1;
+    if (!pci->addr) {
+        return true;
+    }
+    slot = g_ascii_isxdigit(*end) ? strtoul(end, &end, 16) : ULONG_MAX;
+    if (*end == '.' && g_ascii_isxdigit(end[1])) {
+        function = strtoul(end + 1, &end, 16);
+    }
+    if (slot >= 32 || function >= 8 || *end) {
+        return error_set(errp, "Parameter 'addr' expects SLOT[.FUNCTION], up to 1f.7");
+    }
+    pci->devfn = slot << 3 | function;
+    return true;
+}
+
+bool pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops, GError **errp)
 {
     uint8_t *config = pci->config;
     unsigned n_bars = 0;
@@ -97,6 +121,7 @@ void pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops)
         n_bars++;
     }
     set_bars(pci, ops->bars, n_bars);
+    return parse_addr(pci, errp);
 }
 
 void pci_dev_set_bars(PciDev *pci, const PciBar *bars)

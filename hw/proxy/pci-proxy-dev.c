@@ -50,9 +50,6 @@ typedef struct PciProxyDev {
     uint32_t reconnect;    /* seconds; 0: never */
     uint32_t timeout_ms;   /* of a reply */
     uint32_t heartbeat_ms; /* 0: none */
-    char *addr, *romfile;
-    bool multifunction;
-    int32_t rombar;
     /* the rest */
     int fd; /* that fd= names, until it goes to the link; -1: none */
     PciBar bars[PCI_NUM_BARS];
@@ -437,6 +434,9 @@ static bool proxy_realize(Device *dev, GError **errp)
     int fd = -1;
 
     proxy->fd = -1;
+    if (!pci_dev_init(&proxy->pci, dev, &proxy_ops, errp)) {
+        return false;
+    }
     if (!proxy->fd_text == !proxy->socket) {
         return error_set(errp, proxy->socket ? "Parameters 'fd' and 'socket' exclude each other"
                                              : "Parameter 'fd' or 'socket' is missing");
@@ -456,7 +456,6 @@ static bool proxy_realize(Device *dev, GError **errp)
         }
     }
     proxy->fd = fd;
-    pci_dev_init(&proxy->pci, dev, &proxy_ops);
     return true;
 }
 
@@ -468,7 +467,6 @@ static void proxy_unrealize(Device *dev)
 }
 
 #define PROXY(field) offsetof(PciProxyDev, field)
-#define NO_EFFECT "taken for the VMM's sake, without effect here"
 
 static const OptDesc proxy_props[] = {
     { .name = "fd",
@@ -497,16 +495,7 @@ static const OptDesc proxy_props[] = {
       .max = 86400000,
       .def = 5000,
       .help = "milliseconds without an access after which the remote is asked for life; 0: never" },
-    { .name = "addr",
-      .type = OPT_STRING,
-      .offset = PROXY(addr),
-      .help = "SLOT[.FUNCTION] on the board's bus" },
-    { .name = "multifunction",
-      .type = OPT_BOOL,
-      .offset = PROXY(multifunction),
-      .help = NO_EFFECT },
-    { .name = "rombar", .type = OPT_I32, .offset = PROXY(rombar), .def = 1, .help = NO_EFFECT },
-    { .name = "romfile", .type = OPT_STRING, .offset = PROXY(romfile), .help = NO_EFFECT },
+    PCI_DEV_PROPS,
     { .type = OPT_END }
 };
 

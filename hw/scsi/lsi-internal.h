@@ -286,9 +286,6 @@ typedef struct LsiModel {
 
 struct Lsi {
     PciDev pci;
-    char *addr, *romfile; /* accepted properties without effect behind a socket */
-    bool multifunction;
-    int32_t rombar;
     const LsiModel *model;
     LsiState st;
     /* live handles: can be rebuilt from st and the tasks */
@@ -332,7 +329,7 @@ bool lsi_attach(PciDev *pci, GError **errp);
 void lsi_detach(PciDev *pci);
 void lsi_drain(PciDev *pci, void (*idle)(void *), void *opaque);
 void lsi_reset(PciDev *pci);
-bool lsi_realize(Device *dev, const LsiModel *model);
+bool lsi_realize(Device *dev, const LsiModel *model, GError **errp);
 void lsi_unrealize(Device *dev);
 extern const OptDesc lsi_props[];
 

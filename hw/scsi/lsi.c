@@ -77,19 +77,21 @@ void lsi_reset(PciDev *pci)
     Lsi *s = (Lsi *)pci;
 
     lsi_soft_reset(s);
-    memset(s->st.ram, 0,
-           sizeof(s->st.ram)); /* Linux takes stale "RAID" at its end for a foreign card */
+    /* Linux takes a stale "RAID" at the end of the RAM for a foreign card. */
+    memset(s->st.ram, 0, sizeof(s->st.ram));
     s->st.resel_lost = 0;
     scsi_bus_power_on(s->scsi);
 }
 
-bool lsi_realize(Device *dev, const LsiModel *model)
+bool lsi_realize(Device *dev, const LsiModel *model, GError **errp)
 {
     Lsi *s = dev->state;
 
     s->model = model;
     g_queue_init(&s->resel);
-    pci_dev_init(&s->pci, dev, &model->pci);
+    if (!pci_dev_init(&s->pci, dev, &model->pci, errp)) {
+        return false;
+    }
     s->scsi = scsi_bus_new(dev, model->max_id, LSI_OWN_ID);
     dev->child->impl = s->scsi;
     lsi_regs_reset(s);
@@ -103,17 +105,4 @@ void lsi_unrealize(Device *dev)
     scsi_bus_free(s->scsi);
 }
 
-#define LSI_PROP(name_, type_, field, def_, help_)                                                 \
-    {                                                                                              \
-        .name = (name_), .type = (type_), .offset = offsetof(Lsi, field), .def = (def_),           \
-        .help = (help_)                                                                            \
-    }
-#define NO_EFFECT "taken for the VMM's sake, without effect here"
-
-const OptDesc lsi_props[] = {
-    LSI_PROP("addr", OPT_STRING, addr, 0, NO_EFFECT),
-    LSI_PROP("multifunction", OPT_BOOL, multifunction, 0, NO_EFFECT),
-    LSI_PROP("rombar", OPT_I32, rombar, 1, NO_EFFECT),
-    LSI_PROP("romfile", OPT_STRING, romfile, 0, NO_EFFECT),
-    { .type = OPT_END },
-};
+const OptDesc lsi_props[] = { PCI_DEV_PROPS, { .type = OPT_END } };

@@ -23,14 +23,14 @@ static const LsiModel model_a = {
     .pci = { LSI810_PCI, .revision = 0x12 },
 };
 
-static bool realize(Device *dev, GError **errp G_GNUC_UNUSED)
+static bool realize(Device *dev, GError **errp)
 {
-    return lsi_realize(dev, &model);
+    return lsi_realize(dev, &model, errp);
 }
 
-static bool realize_a(Device *dev, GError **errp G_GNUC_UNUSED)
+static bool realize_a(Device *dev, GError **errp)
 {
-    return lsi_realize(dev, &model_a);
+    return lsi_realize(dev, &model_a, errp);
 }
 
 const DeviceType lsi53c810_type = {

@@ -29,9 +29,11 @@ static const LsiModel model = {
     .pci = { .device = 0x0012, .bars = bars, LSI_PCI_OPS },
 };
 
-static bool realize(Device *dev, GError **errp G_GNUC_UNUSED)
+static bool realize(Device *dev, GError **errp)
 {
-    lsi_realize(dev, &model);
+    if (!lsi_realize(dev, &model, errp)) {
+        return false;
+    }
     pci_add_pm_capability(dev->state, 0x40);
     return true;
 }

@@ -171,7 +171,7 @@ static inline FakePci *fake_new(void)
 {
     FakePci *fake = g_new0(FakePci, 1);
 
-    pci_dev_init(&fake->pci, NULL, &fake_ops);
+    pci_dev_init(&fake->pci, NULL, &fake_ops, NULL);
     fake->log = g_string_new(NULL);
     return fake;
 }

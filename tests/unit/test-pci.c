@@ -312,7 +312,7 @@ static void test_min_width(void)
     FakePci fake = { 0 };
 
     ops.bars = bars;
-    pci_dev_init(&fake.pci, NULL, &ops);
+    pci_dev_init(&fake.pci, NULL, &ops, NULL);
     g_assert_cmphex(pci_bar_read(&fake.pci, 0, 5, 1), ==, 0x22);
     g_assert_cmphex(pci_bar_read(&fake.pci, 0, 2, 2), ==, 0x4433);
     g_assert_cmphex(pci_bar_read(&fake.pci, 0, 8, 8), ==, 0x4433221144332211);

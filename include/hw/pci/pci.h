@@ -129,6 +129,11 @@ typedef struct PciHost {
 struct PciDev {
     const PciDevOps *ops;
     Device *dev;
+    /* properties, by PCI_DEV_PROPS */
+    char *addr, *romfile;
+    bool multifunction;
+    int32_t rombar;
+    int devfn; /* that addr= asks for; -1: any */
     /* set by pci_dev_attach() */
     const PciHost *host;
     Loop *loop;
@@ -152,8 +157,30 @@ struct PciDev {
 
 /* ---- for devices ---- */
 
-/* In the type's realize. Config bytes from ops; add capabilities after it. */
-void pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops);
+/* What every PCI function's property table has besides its own. A remote's place is decided by the
+ * VMM's proxy; on a board addr= decides. */
+#define PCI_DEV_PROPS                                                                              \
+    { .name = "addr",                                                                              \
+      .type = OPT_STRING,                                                                          \
+      .offset = offsetof(PciDev, addr),                                                            \
+      .help = "SLOT[.FUNCTION] on a board's bus" },                                                \
+        { .name = "multifunction",                                                                 \
+          .type = OPT_BOOL,                                                                        \
+          .offset = offsetof(PciDev, multifunction),                                               \
+          .help = "taken, without effect" },                                                       \
+        { .name = "rombar",                                                                        \
+          .type = OPT_I32,                                                                         \
+          .offset = offsetof(PciDev, rombar),                                                      \
+          .def = 1,                                                                                \
+          .help = "taken, without effect" },                                                       \
+    {                                                                                              \
+        .name = "romfile", .type = OPT_STRING, .offset = offsetof(PciDev, romfile),                \
+        .help = "taken, without effect"                                                            \
+    }
+
+/* In the type's realize. Config bytes from ops; add capabilities after it. False if a property is
+ * malformed. */
+bool pci_dev_init(PciDev *pci, Device *dev, const PciDevOps *ops, GError **errp);
 /* For a function that learns its BARs later than pci_dev_init(): PCI_NUM_BARS of them, which stay
  * the caller's; PCI_BAR_NONE ones may stand between others. Before the guest sees the function. */
 void pci_dev_set_bars(PciDev *pci, const PciBar *bars);
