@@ -208,8 +208,13 @@ bool scsi_take_attention(ScsiDev *dev, ScsiSense *sense)
 static void pump_all(ScsiBus *bus)
 {
     for (unsigned i = 0; i < UNITS; i++) {
-        if (unit_at(bus, i)) {
-            scsi_tasks_pump(unit_at(bus, i));
+        ScsiDev *dev = unit_at(bus, i);
+
+        if (dev && dev->ops->drained) {
+            dev->ops->drained(dev);
+        }
+        if (dev) {
+            scsi_tasks_pump(dev);
         }
     }
     scsi_tasks_pump(&bus->absent);

@@ -1,249 +1,179 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The device type scsi-cd: a read-only drive with a tray (MMC-5), 2048-byte blocks. The medium is
- * one track in one session: a CD-ROM, or a DVD-ROM if it is longer than a CD can be.
+ * The device type scsi-cd: a read-only drive with a tray (MMC-5), 2048-byte blocks. What it answers
+ * is in scsi-cd-cmds.c; here are its command table, its tray and its medium.
  *
  * Without drive= the drive is empty: commands that need the medium end with 02/3A/00. Ejecting
- * opens the tray (02/3A/02); loading brings the same medium back, with the unit attention 06/28/00
- * and a media event for GET EVENT STATUS NOTIFICATION.
+ * opens the tray (02/3A/02); loading brings the medium back, with the unit attention 06/28/00 and a
+ * media event for GET EVENT STATUS NOTIFICATION.
+ *
+ * The operator changes the medium from outside: the tray opens, whatever was being read fails with
+ * 02/3A/02, and when the last block request of the old node is back, the new one is taken and the
+ * tray closed. A guest that has locked the tray is asked first, by an external event that a driver
+ * answers with an eject, unless the operator forces it.
  */
 #include "hw/scsi/scsi-disk.h"
 
-#include <string.h>
-
-#include "scsi-disk-internal.h"
+#include "scsi-cd-internal.h"
+#include "scsi-internal.h"
 #include "scsi-xfer.h"
-
-#define FRAMES_PER_SECOND 75
-#define LEAD_IN_FRAMES 150
-#define CD_MAX_BLOCKS (80u * 60 * FRAMES_PER_SECOND)
-#define LEAD_OUT 0xaa
-#define DATA_TRACK 0x14 /* ADR 1: position; control 4: data, copying prohibited */
-
-enum { PROFILE_NONE = 0, PROFILE_CD_ROM = 0x08, PROFILE_DVD_ROM = 0x10 };
+#include "util/error.h"
+#include "util/log.h"
 
 static const ScsiCmdTable cd_cmd_table;
 
-/* ---- READ TOC/PMA/ATIP (MMC-5 6.26) ---- */
+/* ---- tray and medium, from outside ---- */
 
-static void put_address(uint8_t *out, uint64_t lba, bool msf)
+static void tray_open(ScsiDisk *disk)
 {
-    uint64_t frames = lba + LEAD_IN_FRAMES;
+    static const ScsiSense removed = { SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM, 2 };
 
-    if (!msf) {
-        put_be32(out, (uint32_t)lba);
-        return;
+    if (!disk->tray_open && disk->node) {
+        disk->event = DISK_EVENT_REMOVED;
     }
-    out[0] = 0;
-    out[1] = (uint8_t)(frames / FRAMES_PER_SECOND / 60);
-    out[2] = (uint8_t)(frames / FRAMES_PER_SECOND % 60);
-    out[3] = (uint8_t)(frames % FRAMES_PER_SECOND);
+    disk->tray_open = true;
+    xfer_fail_all(disk, removed);
 }
 
-static size_t put_track(uint8_t *out, uint8_t track, uint64_t lba, bool msf)
+static void tray_close(ScsiDisk *disk)
 {
-    out[1] = DATA_TRACK;
-    out[2] = track;
-    put_address(out + 4, lba, msf);
-    return 8;
-}
-
-static void toc_tracks(const ScsiDisk *disk, ScsiReq *req, bool msf)
-{
-    uint8_t out[4 + 2 * 8] = { 0 }, first = req->cdb[6];
-    size_t len = 4;
-
-    if (first > 1 && first != LEAD_OUT) {
-        scsi_bad_field(req);
-        return;
-    }
-    if (first <= 1) {
-        len += put_track(out + len, 1, 0, msf);
-    }
-    len += put_track(out + len, LEAD_OUT, disk->blocks, msf);
-    put_be16(out, (uint16_t)(len - 2));
-    out[2] = out[3] = 1; /* first and last track */
-    scsi_req_reply(req, out, len, get_be16(req->cdb + 7));
-}
-
-static void toc_sessions(ScsiReq *req, bool msf)
-{
-    uint8_t out[4 + 8] = { 0 };
-
-    put_be16(out, sizeof(out) - 2);
-    out[2] = out[3] = 1; /* first and last complete session */
-    put_track(out + 4, 1, 0, msf);
-    scsi_req_reply(req, out, sizeof(out), get_be16(req->cdb + 7));
-}
-
-static void cd_read_toc(ScsiDev *dev, ScsiReq *req)
-{
-    bool msf = req->cdb[1] & 2;
-    unsigned format = req->cdb[2] & 0x0f;
-
-    if (format == 0) {
-        format = req->cdb[9] >> 6; /* where SFF-8020i drives looked for it */
-    }
-    switch (format) {
-    case 0:
-        toc_tracks(disk_of(dev), req, msf);
-        break;
-    case 1:
-        toc_sessions(req, msf);
-        break;
-    default:
-        scsi_bad_field(req);
+    disk->tray_open = false;
+    if (disk->node) {
+        disk->event = DISK_EVENT_NEW;
+        scsi_unit_attention(&disk->scsi, SCSI_ASC_MEDIUM_CHANGED, 0);
     }
 }
 
-/* ---- GET CONFIGURATION (MMC-5 6.6, features 5.3) ---- */
-
-static unsigned cd_profile(const ScsiDisk *disk)
+static bool check_lock(ScsiDisk *disk, bool force, GError **errp)
 {
-    if (!disk_has_medium(disk)) {
-        return PROFILE_NONE;
+    if (disk->changing) {
+        return error_set(errp, "The medium of '%s' is being changed", device_name(disk->scsi.dev));
     }
-    return disk->blocks > CD_MAX_BLOCKS ? PROFILE_DVD_ROM : PROFILE_CD_ROM;
+    if (disk->locked && !disk->tray_open && !force) {
+        disk->event = DISK_EVENT_EJECT_REQUEST;
+        return error_set(errp, "Device '%s' is locked; the guest has been asked to eject it",
+                         device_name(disk->scsi.dev));
+    }
+    return true;
 }
 
-typedef struct Feature {
-    uint16_t code;
-    uint8_t version; /* times 4, plus persistent (2) and current (1) */
-    uint8_t len;
-    uint8_t profile; /* current with this profile only; 0: always */
-    uint8_t data[8];
-} Feature;
-
-static const Feature cd_features[] = {
-    { 0x0000, 0x03, 8, 0, { 0, PROFILE_DVD_ROM, 0, 0, 0, PROFILE_CD_ROM, 0, 0 } },
-    { 0x0001, 0x0b, 8, 0, { 0, 0, 0, 1, 1, 0, 0, 0 } }, /* core: SCSI; INQ2 */
-    { 0x0003, 0x0b, 4, 0, { 0x29, 0, 0, 0 } },          /* tray; ejects; locks */
-    { 0x0010, 0x00, 8, 0, { 0, 0, 8, 0, 0, 1, 0, 0 } }, /* random readable: 2048, 1 block */
-    { 0x001e, 0x08, 4, PROFILE_CD_ROM, { 0 } },
-    { 0x001f, 0x08, 4, PROFILE_DVD_ROM, { 0 } },
-    { 0x0100, 0x03, 0, 0, { 0 } }, /* power management */
-};
-
-static size_t put_feature(const Feature *f, unsigned profile, uint8_t *out)
+bool scsi_cd_eject(Device *dev, bool force, GError **errp)
 {
-    put_be16(out, f->code);
-    out[2] = f->version;
-    out[3] = f->len;
-    memcpy(out + 4, f->data, f->len);
-    if (f->code == 0) {
-        out[4 + 2] = profile == PROFILE_DVD_ROM;
-        out[4 + 6] = profile == PROFILE_CD_ROM;
-    } else if (profile && (f->profile == profile || f->code == 0x0010)) {
-        out[2] |= 1;
+    if (!check_lock(dev->state, force, errp)) {
+        return false;
     }
-    return 4u + f->len;
+    tray_open(dev->state);
+    return true;
 }
 
-static void cd_get_configuration(ScsiDev *dev, ScsiReq *req)
+bool scsi_cd_load(Device *dev, GError **errp)
 {
-    enum { ALL = 0, CURRENT = 1, ONE = 2 };
-    unsigned profile = cd_profile(disk_of(dev)), want = req->cdb[1] & 3;
-    uint16_t start = get_be16(req->cdb + 2);
-    uint8_t out[8 + G_N_ELEMENTS(cd_features) * 12] = { 0 };
-    size_t len = 8;
+    ScsiDisk *disk = dev->state;
 
-    if (want > ONE) {
-        scsi_bad_field(req);
-        return;
+    if (!check_lock(disk, true, errp)) {
+        return false;
     }
-    for (unsigned i = 0; i < G_N_ELEMENTS(cd_features); i++) {
-        const Feature *f = &cd_features[i];
+    if (disk->tray_open) {
+        tray_close(disk);
+    }
+    return true;
+}
 
-        if (f->code >= start && (want != ONE || f->code == start)) {
-            size_t n = put_feature(f, profile, out + len);
+/* Nothing of the old node is in use any more. */
+static bool take_next(ScsiDisk *disk)
+{
+    BlockNode *next = disk->next_node;
+    g_autoptr(GError) err = NULL;
+    bool ok = !next || block_attach(next, disk->scsi.bus->loop, &err);
 
-            len += want != CURRENT || (out[len + 2] & 1) ? n : 0;
+    if (!ok) {
+        log_line(device_name(disk->scsi.dev), "%s", err->message);
+        next->user = false;
+    }
+    if (disk->node) {
+        block_detach(disk->node);
+        disk_release_node(disk);
+    }
+    disk_settle_node(disk, ok ? next : NULL);
+    tray_close(disk);
+    return ok;
+}
+
+static void change_end(ScsiDisk *disk, bool ok)
+{
+    void (*changed)(void *, bool) = disk->changed;
+
+    disk->changing = false;
+    disk->next_node = NULL;
+    changed(disk->changed_opaque, ok);
+}
+
+/* Comes again when the last request is back, and when a drain is over. The guest may have closed
+ * the tray in between. */
+static void change_step(void *opaque)
+{
+    ScsiDisk *disk = opaque;
+
+    if (!disk->scsi.bus->draining) {
+        tray_open(disk);
+        if (disk->in_flight == 0) {
+            change_end(disk, take_next(disk));
         }
     }
-    memset(out + len, 0, sizeof(out) - len);
-    put_be32(out, (uint32_t)(len - 4));
-    put_be16(out + 6, (uint16_t)profile);
-    scsi_req_reply(req, out, len, get_be16(req->cdb + 7));
 }
 
-/* ---- GET EVENT STATUS NOTIFICATION (MMC-5 6.7) ---- */
-
-static void cd_get_event_status(ScsiDev *dev, ScsiReq *req)
+static void cd_drained(ScsiDev *dev)
 {
-    enum { POLLED = 1, MEDIA_CLASS = 4, NO_EVENT = 0x80 };
+    if (disk_of(dev)->changing) {
+        loop_defer(&disk_of(dev)->change_work);
+    }
+}
+
+bool scsi_cd_change_medium(Device *dev, const char *name, bool force,
+                           void (*done)(void *opaque, bool ok), void *opaque, GError **errp)
+{
+    ScsiDisk *disk = dev->state;
+    BlockNode *node = name ? block_find(dev->blocks, name) : NULL;
+
+    if (name && !node) {
+        return error_set(errp, "Cannot find a block node '%s'", name);
+    }
+    if ((node && !disk_node_is_free(disk, node, errp)) || !check_lock(disk, force, errp)) {
+        return false;
+    }
+    if (node) {
+        node->user = true;
+        node->user_shared = disk->share_rw;
+    }
+    disk->changing = true;
+    disk->next_node = node;
+    disk->changed = done;
+    disk->changed_opaque = opaque;
+    loop_work_init(&disk->change_work, disk->scsi.bus->loop, change_step, disk);
+    loop_defer(&disk->change_work);
+    return true;
+}
+
+static void cd_detach(ScsiDev *dev)
+{
     ScsiDisk *disk = disk_of(dev);
-    uint8_t out[8] = { 0 };
-    size_t len = 4;
 
-    if (!(req->cdb[1] & POLLED)) { /* asynchronous notification is not there */
-        scsi_bad_field(req);
-        return;
-    }
-    out[2] = NO_EVENT;
-    out[3] = 1 << MEDIA_CLASS;
-    if (req->cdb[4] & (1 << MEDIA_CLASS)) {
-        out[2] = MEDIA_CLASS;
-        out[4] = disk->event;
-        out[5] = (disk->tray_open ? 1 : 0) | (disk_has_medium(disk) ? 2 : 0);
-        len = 8;
-        if (get_be16(req->cdb + 7) > 4) {
-            disk->event = DISK_EVENT_NONE;
+    if (disk->changing) {
+        loop_work_cancel(&disk->change_work);
+        if (disk->next_node && !disk->next_node->user_shared) {
+            disk->next_node->user = false;
         }
+        change_end(disk, false);
     }
-    put_be16(out, (uint16_t)(len - 2));
-    scsi_req_reply(req, out, len, get_be16(req->cdb + 7));
+    disk_detach(dev);
 }
 
-/* ---- disc, track and mechanism ---- */
-
-static void cd_read_disc_information(ScsiDev *dev G_GNUC_UNUSED, ScsiReq *req)
-{
-    static const uint8_t out[34] = {
-        [1] = 32, [2] = 0x0e, /* last session complete, disc finalised */
-        [3] = 1, [4] = 1, [5] = 1, [6] = 1, /* first track, sessions, tracks of the last session */
-        [7] = 0x20, /* unrestricted use */
-    };
-
-    if (req->cdb[1] & 7) { /* resources, POW resources */
-        scsi_bad_field(req);
-        return;
-    }
-    scsi_req_reply(req, out, sizeof(out), get_be16(req->cdb + 7));
-}
-
-static void cd_read_track_information(ScsiDev *dev, ScsiReq *req)
-{
-    const ScsiDisk *disk = disk_of(dev);
-    uint32_t at = get_be32(req->cdb + 2);
-    unsigned kind = req->cdb[1] & 3; /* the address is an LBA, a track, a session */
-    uint8_t out[36] = { 0 };
-
-    if (kind == 3 || (kind == 0 && at >= disk->blocks) || (kind != 0 && at != 1)) {
-        scsi_bad_field(req);
-        return;
-    }
-    put_be16(out, sizeof(out) - 2);
-    out[2] = out[3] = 1; /* track, session */
-    out[5] = 0x04;       /* data track */
-    out[6] = 0x01;       /* data mode 1 */
-    put_be32(out + 24, (uint32_t)MIN(disk->blocks, UINT32_MAX));
-    scsi_req_reply(req, out, sizeof(out), get_be16(req->cdb + 7));
-}
-
-static void cd_mechanism_status(ScsiDev *dev, ScsiReq *req)
-{
-    uint8_t out[8] = { 0 };
-
-    out[1] = disk_of(dev)->tray_open ? 0x10 : 0;
-    scsi_req_reply(req, out, sizeof(out), get_be16(req->cdb + 8));
-}
+/* ---- table and type ---- */
 
 static void cd_report_opcodes(ScsiDev *dev, ScsiReq *req)
 {
     scsi_report_opcodes(&cd_cmd_table, dev, req);
 }
-
-/* ---- table and type ---- */
 
 #define ALWAYS SCSI_CMD_ALWAYS
 #define MEDIUM SCSI_CMD_MEDIUM
@@ -264,6 +194,14 @@ static const ScsiCmd cd_cmds[] = {
       { 0, 0xff, 0, 0, 0, LBA4, 0, 4 } },
     { SCSI_GET_CONFIGURATION, 0, 10, ALWAYS, "GET CONFIGURATION", cd_get_configuration,
       { 3, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 4 } },
+    { SCSI_READ_CD, 0, 12, MEDIUM, "READ CD", cd_read_cd,
+      { 0x1e, LBA4, 0xff, 0xff, 0xff, 0xf9, 7, 4 } },
+    { SCSI_READ_CD_MSF, 0, 12, MEDIUM, "READ CD MSF", cd_read_cd,
+      { 0x1e, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xf9, 7, 4 } },
+    { SCSI_READ_DVD_STRUCTURE, 0, 12, MEDIUM, "READ DVD STRUCTURE", cd_read_dvd_structure,
+      { 0x0f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 4 } },
+    { SCSI_SET_CD_SPEED, 0, 12, 0, "SET CD SPEED", scsi_cmd_noop,
+      { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4 } },
     { SCSI_READ_CAPACITY_10, 0, 10, MEDIUM, "READ CAPACITY", disk_cmd_read_capacity_10,
       { 0, LBA4, 0, 0, 1, 4 } },
     { SCSI_READ_TOC, 0, 10, MEDIUM, "READ TOC/PMA/ATIP", cd_read_toc,
@@ -306,12 +244,13 @@ static const ScsiCmdTable cd_cmd_table = {
 static const ScsiDevOps cd_ops = {
     .pdt = 5,
     .attach = disk_attach,
-    .detach = disk_detach,
+    .detach = cd_detach,
     .start = disk_start,
     .more = xfer_more,
     .cancel = xfer_cancel,
     .reset = disk_reset,
     .drain = xfer_drain,
+    .drained = cd_drained,
 };
 
 static const OptDesc cd_props[] = {

@@ -24,7 +24,12 @@ typedef struct DiskReservation {
 enum { ON_ERROR_AUTO, ON_ERROR_REPORT, ON_ERROR_IGNORE, ON_ERROR_ENOSPC, ON_ERROR_STOP };
 
 /* Media events (MMC-5 6.7.2.5) */
-enum { DISK_EVENT_NONE = 0, DISK_EVENT_NEW = 2, DISK_EVENT_REMOVED = 3 };
+enum {
+    DISK_EVENT_NONE = 0,
+    DISK_EVENT_EJECT_REQUEST = 1,
+    DISK_EVENT_NEW = 2,
+    DISK_EVENT_REMOVED = 3,
+};
 
 typedef struct ScsiDisk {
     ScsiDev scsi;
@@ -62,6 +67,12 @@ typedef struct ScsiDisk {
     void (*idle)(void *opaque); /* a drain waits for in_flight to reach 0 */
     void *idle_opaque;
     LoopWork idle_work;
+    /* a change of medium that waits for in_flight to reach 0 */
+    bool changing;
+    BlockNode *next_node; /* NULL: none */
+    void (*changed)(void *opaque, bool ok);
+    void *changed_opaque;
+    LoopWork change_work;
 } ScsiDisk;
 
 static inline ScsiDisk *disk_of(ScsiDev *dev)
@@ -78,6 +89,11 @@ bool disk_check_range(const ScsiDisk *disk, ScsiReq *req, uint64_t lba, uint64_t
 /* The common part of realize; node may be left out only for a CD. */
 bool disk_realize(Device *dev, const ScsiDevOps *ops, const ScsiCmdTable *table, GError **errp);
 void disk_unrealize(Device *dev);
+/* False and an error if another device has the node. */
+bool disk_node_is_free(const ScsiDisk *disk, const BlockNode *node, GError **errp);
+/* What follows from the node. */
+void disk_settle_node(ScsiDisk *disk, BlockNode *node);
+void disk_release_node(ScsiDisk *disk);
 /* For ScsiDevOps. */
 bool disk_attach(ScsiDev *dev, Loop *loop, GError **errp);
 void disk_detach(ScsiDev *dev);

@@ -89,6 +89,22 @@ void disk_detach(ScsiDev *dev)
 
 /* ---- realize ---- */
 
+bool disk_node_is_free(const ScsiDisk *disk, const BlockNode *node, GError **errp)
+{
+    if (node->user && !(disk->share_rw && node->user_shared)) {
+        return error_set(errp, "Drive '%s' is already in use by another device", node->name);
+    }
+    return true;
+}
+
+void disk_release_node(ScsiDisk *disk)
+{
+    if (disk->node && !disk->node->user_shared) {
+        disk->node->user = false;
+    }
+    disk->node = NULL;
+}
+
 static bool find_node(ScsiDisk *disk, Device *dev, BlockNode **node, GError **errp)
 {
     *node = NULL;
@@ -100,8 +116,8 @@ static bool find_node(ScsiDisk *disk, Device *dev, BlockNode **node, GError **er
         return error_set(errp, "Property '%s.drive' can't find value '%s'", dev->type->name,
                          disk->drive);
     }
-    if ((*node)->user && !(disk->share_rw && (*node)->user_shared)) {
-        return error_set(errp, "Drive '%s' is already in use by another device", disk->drive);
+    if (!disk_node_is_free(disk, *node, errp)) {
+        return false;
     }
     if ((*node)->demoted && !disk->cd) {
         return error_set(errp, "Drive '%s' can't be written, and readonly=on was not given",
@@ -162,9 +178,10 @@ static bool settle_limits(ScsiDisk *disk, GError **errp)
     return true;
 }
 
-static void settle_node(ScsiDisk *disk, BlockNode *node)
+void disk_settle_node(ScsiDisk *disk, BlockNode *node)
 {
     disk->node = node;
+    disk->blocks = 0;
     if (!node) {
         return;
     }
@@ -207,7 +224,7 @@ bool disk_realize(Device *dev, const ScsiDevOps *ops, const ScsiCmdTable *table,
         !settle_limits(disk, errp) || !scsi_dev_plug(&disk->scsi, dev, ops, errp)) {
         return false;
     }
-    settle_node(disk, node);
+    disk_settle_node(disk, node);
     settle_device_id(disk);
     warn_stop(dev, "rerror", disk->rerror);
     warn_stop(dev, "werror", disk->werror);
@@ -219,7 +236,5 @@ void disk_unrealize(Device *dev)
     ScsiDisk *disk = dev->state;
 
     scsi_dev_unplug(&disk->scsi);
-    if (disk->node && !disk->node->user_shared) {
-        disk->node->user = false;
-    }
+    disk_release_node(disk);
 }

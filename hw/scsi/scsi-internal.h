@@ -25,6 +25,8 @@ struct ScsiBus {
 };
 
 /* scsi-task.c */
+/* Nothing more can be moved, and no ready() comes. */
+void scsi_req_hide(ScsiReq *req);
 void scsi_tasks_init(ScsiDev *dev);
 void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req);
 /* Starts what may start. */

@@ -257,7 +257,7 @@ void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req)
     }
 }
 
-static void hide_window(ScsiReq *req)
+void scsi_req_hide(ScsiReq *req)
 {
     req->buf = NULL;
     req->buf_size = 0;
@@ -272,7 +272,7 @@ void scsi_cancel(ScsiReq *req)
     }
     req->dev->n_barriers += !is_queue_barrier(req);
     req->cancelling = true;
-    hide_window(req);
+    scsi_req_hide(req);
     if (req->parked) {
         task_unpark(req);
     }
@@ -333,7 +333,7 @@ void scsi_req_advance(ScsiReq *req, size_t n)
     if (n < left || n == 0) {
         return;
     }
-    hide_window(req);
+    scsi_req_hide(req);
     if (req->mem) {
         mem_moved(req);
     } else {
@@ -387,7 +387,7 @@ void scsi_req_params(ScsiReq *req, size_t len, void (*fn)(ScsiDev *dev, ScsiReq 
 void scsi_req_finish(ScsiReq *req, uint8_t status)
 {
     g_assert(!req->finished);
-    hide_window(req);
+    scsi_req_hide(req);
     req->finished = true;
     req->status = status;
     loop_defer(&req->work);

@@ -156,6 +156,7 @@ void xfer_good(Xfer *xfer)
 
 void xfer_fail(Xfer *xfer, ScsiSense sense)
 {
+    scsi_req_hide(xfer->req);
     xfer->sense = sense;
     xfer->ended = true;
     xfer_end(xfer);
@@ -166,6 +167,17 @@ void xfer_fail_info(Xfer *xfer, ScsiSense sense, uint32_t info)
     xfer->info_valid = true;
     xfer->info = info;
     xfer_fail(xfer, sense);
+}
+
+void xfer_fail_all(ScsiDisk *disk, ScsiSense sense)
+{
+    for (ScsiReq *req = disk->scsi.tasks; req; req = req->next) {
+        Xfer *xfer = req->priv;
+
+        if (xfer && !xfer->ended && !xfer->cancelled) {
+            xfer_fail(xfer, sense);
+        }
+    }
 }
 
 static bool is_ignored(const ScsiDisk *disk, const BlockReq *io)
@@ -197,6 +209,9 @@ static void disk_check_idle(ScsiDisk *disk)
 {
     void (*idle)(void *) = disk->idle;
 
+    if (disk->in_flight == 0 && disk->changing) {
+        loop_defer(&disk->change_work);
+    }
     if (disk->in_flight > 0 || !idle) {
         return;
     }

@@ -81,6 +81,8 @@ void xfer_good(Xfer *xfer);
 void xfer_fail(Xfer *xfer, ScsiSense sense);
 /* ... with an INFORMATION field in the sense data. */
 void xfer_fail_info(Xfer *xfer, ScsiSense sense, uint32_t info);
+/* Fails all commands of disk that have begun; each ends when its I/O is back. */
+void xfer_fail_all(ScsiDisk *disk, ScsiSense sense);
 /* What an -errno of the block layer is to the initiator. */
 ScsiSense xfer_sense(int res, bool write);
 

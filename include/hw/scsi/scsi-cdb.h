@@ -56,9 +56,13 @@ enum {
     SCSI_MAINTENANCE_IN = 0xa3, /* 0C: REPORT SUPPORTED OPERATION CODES */
     SCSI_READ_12 = 0xa8,
     SCSI_WRITE_12 = 0xaa,
+    SCSI_READ_DVD_STRUCTURE = 0xad,
     SCSI_WRITE_AND_VERIFY_12 = 0xae,
     SCSI_VERIFY_12 = 0xaf,
+    SCSI_READ_CD_MSF = 0xb9,
+    SCSI_SET_CD_SPEED = 0xbb,
     SCSI_MECHANISM_STATUS = 0xbd,
+    SCSI_READ_CD = 0xbe,
 };
 
 enum {
@@ -88,10 +92,12 @@ enum {
     SCSI_ASC_WRITE_PROTECTED = 0x27, /* 07: space allocation failed */
     SCSI_ASC_MEDIUM_CHANGED = 0x28,
     SCSI_ASC_RESET = 0x29,
+    SCSI_ASC_INCOMPATIBLE_MEDIUM = 0x30, /* 02: unknown format */
     SCSI_ASC_NO_SAVING = 0x39,
     SCSI_ASC_NO_MEDIUM = 0x3a, /* 02: tray open */
     SCSI_ASC_TARGET_FAILURE = 0x44,
     SCSI_ASC_REMOVAL_PREVENTED = 0x53, /* 02 */
+    SCSI_ASC_ILLEGAL_MODE = 0x64,
 };
 
 /* Bytes of a CDB by its group (SPC-4 table 20); 0 for variable length (7Fh) and vendor groups,

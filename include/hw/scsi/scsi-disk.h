@@ -8,4 +8,19 @@
 extern const DeviceType scsi_hd_type; /* scsi-hd */
 extern const DeviceType scsi_cd_type; /* scsi-cd */
 
+/*
+ * The operator's side of a scsi-cd that is attached, on its loop's thread.
+ *
+ * Eject opens the tray; what is being read fails. If the guest has locked the tray it is told of
+ * the wish instead (GET EVENT STATUS NOTIFICATION), and the call fails; force opens it all the
+ * same. Load closes it.
+ */
+bool scsi_cd_eject(Device *dev, bool force, GError **errp);
+bool scsi_cd_load(Device *dev, GError **errp);
+/* Ejects as above, puts the node of that name in (NULL: nothing) and closes the tray; done comes
+ * from the loop, once, when the old node is free. ok false: it could not be attached, or the loop
+ * is going away; the drive is empty, or has what it had. */
+bool scsi_cd_change_medium(Device *dev, const char *name, bool force,
+                           void (*done)(void *opaque, bool ok), void *opaque, GError **errp);
+
 #endif

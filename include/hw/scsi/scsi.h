@@ -113,6 +113,8 @@ typedef struct ScsiDevOps {
     void (*power_on)(ScsiDev *dev);
     /* Waits for I/O in flight and flushes, then idle from the loop. */
     void (*drain)(ScsiDev *dev, void (*idle)(void *), void *opaque);
+    /* Optional: the drain of the bus is over. */
+    void (*drained)(ScsiDev *dev);
 } ScsiDevOps;
 
 struct ScsiDev {
