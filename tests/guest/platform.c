@@ -33,9 +33,11 @@ volatile uint32_t ticks, spurious;
 void isr_timer(void);
 void isr_lsi(void);
 void isr_spurious(void);
+void isr_spurious_second(void);
 void isr_fault(void);
 void on_timer(void);
 void on_spurious(void);
+void on_spurious_second(void);
 void on_fault(uint32_t top, uint32_t next);
 
 /* gcc makes calls of these two by itself. */
@@ -134,11 +136,18 @@ void on_timer(void)
     outb(PIC1, PIC_EOI);
 }
 
-/* Line 7 or 15 without a request: no EOI but the first PIC's for the second; nobody opens a line 7
- * or 15 of its own here. */
+/* Line 7 or 15 without a request: its level fell before the CPU asked for the vector. Nobody opens
+ * a line 7 or 15 of its own here. */
 void on_spurious(void)
 {
     spurious++;
+}
+
+/* The first PIC doesn't know, and would let no further line of the second through. */
+void on_spurious_second(void)
+{
+    spurious++;
+    outb(PIC1, PIC_EOI);
 }
 
 void on_fault(uint32_t top, uint32_t next)
@@ -169,7 +178,7 @@ static void idt_init(void)
     }
     gate_set(FIRST_VECTOR, isr_timer);
     gate_set(FIRST_VECTOR + 7, isr_spurious);
-    gate_set(FIRST_VECTOR + 15, isr_spurious);
+    gate_set(FIRST_VECTOR + 15, isr_spurious_second);
     __asm__ volatile("lidt %0" : : "m"(pointer));
 }
 

@@ -59,6 +59,7 @@ stop:   cli
         isr isr_timer, on_timer
         isr isr_lsi, on_lsi
         isr isr_spurious, on_spurious
+        isr isr_spurious_second, on_spurious_second
 
         /* Any exception. Some have an error code; what is shown is enough to see which. */
         .globl isr_fault

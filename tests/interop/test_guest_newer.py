@@ -39,8 +39,10 @@ class GuestOnNewerBoard(test_guest.GuestCase):
     def test_vfio_user_tcg(self):
         self.need(REMOTE, kvm=False)
         # Under TCG this client takes each access to the device for an end of interrupt, so the
-        # level that the handler is about to take away is signalled once more.
-        self.check(self.run_vfio_user('tcg'), test_guest.INTERRUPTS, idle='[0-9]+')
+        # level that the handler is about to take away is signalled once more, and may or may not
+        # be gone again before the CPU sees it.
+        self.check(self.run_vfio_user('tcg'), test_guest.INTERRUPTS,
+                   others='idle [0-9]+ spurious [0-9]+')
 
 
 if __name__ == '__main__':
