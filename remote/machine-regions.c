@@ -62,9 +62,8 @@ static void describe_irqs(const PciDev *pci, MachineIrq *irq)
         .flags = MACHINE_IRQ_MASKABLE | MACHINE_IRQ_AUTOMASKED,
     };
     if (msi) {
-        irq[IOHUB_MSI].count = 1u
-                               << MIN((cap_control(pci, msi + MSI_CONTROL) >> MSI_VECTORS_SHIFT) & 7,
-                                      5);
+        irq[IOHUB_MSI].count =
+            1u << MIN((cap_control(pci, msi + MSI_CONTROL) >> MSI_VECTORS_SHIFT) & 7, 5);
     }
     if (msix) {
         irq[IOHUB_MSIX].count = (cap_control(pci, msix + MSIX_CONTROL) & MSIX_VECTORS) + 1;

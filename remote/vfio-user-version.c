@@ -101,14 +101,15 @@ bool vfu_version_parse(const char *json, size_t len, bool *write_multiple, const
 }
 
 #define TEXT(more)                                                                                 \
-    "{\"capabilities\":{\"max_msg_fds\":" G_STRINGIFY(VFU_MAX_MSG_FDS) ",\"max_data_xfer_size\":"  \
-    "1048576,\"max_dma_maps\":8192,\"migration\":{\"pgsize\":4096}" more "}}"
+    "{\"capabilities\":{\"max_msg_fds\":16,\"max_data_xfer_size\":1048576,"                        \
+    "\"max_dma_maps\":8192,\"migration\":{\"pgsize\":4096}" more "}}"
 
 const char *vfu_version_text(bool write_multiple)
 {
     static const char plain[] = TEXT(""), multi[] = TEXT(",\"write_multiple\":true");
 
-    static_assert(VFU_MAX_DATA == 1048576 && VFU_MAX_DMA_MAPS == 8192 && VFU_PAGE_SIZE == 4096,
+    static_assert(VFU_MAX_MSG_FDS == 16 && VFU_MAX_DATA == 1048576 && VFU_MAX_DMA_MAPS == 8192 &&
+                      VFU_PAGE_SIZE == 4096,
                   "as the text says");
     /* QEMU 11.1 receives the answer in the room of its request, 214 bytes. */
     static_assert(sizeof(VfuHeader) + sizeof(VfuVersion) + sizeof(multi) <= 214, "VERSION's room");

@@ -24,6 +24,7 @@
  * Life: serving -> (hang-up, violation or stop) -> the machine disconnects -> ended(). On the
  * machine's thread.
  */
+#include "remote/vfio-user.h"
 #include "remote/vfio-user-internal.h"
 #include "util/trace.h"
 #include <errno.h>
@@ -159,8 +160,8 @@ static int do_version(VfioUserServer *server, const VfuRequest *req)
         return -EINVAL;
     }
     if (req->len > sizeof(version) &&
-        !vfu_version_parse((const char *)req->payload + sizeof(version),
-                           req->len - sizeof(version), &server->write_multiple, &why)) {
+        !vfu_version_parse((const char *)req->payload + sizeof(version), req->len - sizeof(version),
+                           &server->write_multiple, &why)) {
         log_limited(&server->m->limit, server->m->name, "VERSION: %s", why);
         return -EINVAL;
     }
@@ -225,11 +226,13 @@ static const VfuCommand commands[VFU_CMDS] = {
     [VFU_DEVICE_GET_REGION_INFO]   = { "DEVICE_GET_REGION_INFO", FIXED(VfuRegionInfo),
                                        vfu_do_get_region_info },
     [VFU_DEVICE_GET_REGION_IO_FDS] = { "DEVICE_GET_REGION_IO_FDS", 0, 0, NULL },
-    [VFU_DEVICE_GET_IRQ_INFO]      = { "DEVICE_GET_IRQ_INFO", FIXED(VfuIrqInfo), vfu_do_get_irq_info },
+    [VFU_DEVICE_GET_IRQ_INFO]      = { "DEVICE_GET_IRQ_INFO", FIXED(VfuIrqInfo),
+                                       vfu_do_get_irq_info },
     [VFU_DEVICE_SET_IRQS]          = { "DEVICE_SET_IRQS", FIXED(VfuIrqSet), vfu_do_set_irqs },
     [VFU_REGION_READ]              = { "REGION_READ", FIXED(VfuRegionAccess), vfu_do_region_read },
     [VFU_REGION_WRITE]             = { "REGION_WRITE", sizeof(VfuRegionAccess),
-                                       sizeof(VfuRegionAccess) + VFU_MAX_DATA, vfu_do_region_write },
+                                       sizeof(VfuRegionAccess) + VFU_MAX_DATA,
+                                       vfu_do_region_write },
     [VFU_DMA_READ]                 = { "DMA_READ", 0, 0, NULL },
     [VFU_DMA_WRITE]                = { "DMA_WRITE", 0, 0, NULL },
     [VFU_DEVICE_RESET]             = { "DEVICE_RESET", 0, SLACK, do_reset },

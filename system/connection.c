@@ -96,8 +96,7 @@ static void serve_on_thread(void *opaque)
 {
     Connection *conn = opaque;
 
-    conn->server =
-        conn->kind->server_new(conn->machine, fd_steal(&conn->fd), server_ended, conn);
+    conn->server = conn->kind->server_new(conn->machine, fd_steal(&conn->fd), server_ended, conn);
     if (!conn->server) {
         log_line(conn->name, "can't serve the connection: %s", g_strerror(errno));
         tell_main(conn, connection_ended_main);

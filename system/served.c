@@ -155,8 +155,8 @@ bool served_prepare(Object *obj, const ConnectionKind *kind, GError **errp)
     if (!served->auto_shutdown && served->fd >= 0 && !served->fd_listens) {
         return error_set(errp, "Parameter 'auto-shutdown' can't be off for a connected socket");
     }
-    served->conn = connection_new(obj->id, obj->device->state, kind, client_gone, client_refused,
-                                  obj, errp);
+    served->conn =
+        connection_new(obj->id, obj->device->state, kind, client_gone, client_refused, obj, errp);
     if (!served->conn) {
         return false;
     }

@@ -32,8 +32,8 @@ typedef struct IoHub {
     bool level;
     bool masked;
     bool automask;
-    bool unacked;     /* automask: signalled, and not unmasked since */
-    uint64_t signals; /* counter for query */
+    bool unacked;                  /* automask: signalled, and not unmasked since */
+    uint64_t signals;              /* counter for query */
     IoVector *vectors[IOHUB_IRQS]; /* but INTx's */
     unsigned n_vectors[IOHUB_IRQS];
     /* Called before a resample event is acted on: posted deasserts come first. May be NULL. */

@@ -85,7 +85,12 @@ typedef struct VfuDeviceInfo {
 
 /* Regions 0 to 5 are the BARs. */
 enum { VFU_REGION_ROM = 6, VFU_REGION_CONFIG = 7, VFU_REGION_VGA = 8, VFU_REGIONS = 9 };
-enum { VFU_REGION_F_READ = 1, VFU_REGION_F_WRITE = 2, VFU_REGION_F_MMAP = 4, VFU_REGION_F_CAPS = 8 };
+enum {
+    VFU_REGION_F_READ = 1,
+    VFU_REGION_F_WRITE = 2,
+    VFU_REGION_F_MMAP = 4,
+    VFU_REGION_F_CAPS = 8
+};
 
 typedef struct VfuRegionInfo {
     uint32_t argsz, flags, index;

@@ -294,8 +294,9 @@ static void test_qemu(Vfu *v, gconstpointer data G_GNUC_UNUSED)
  * after every BAR access; DEVICE_RESET whether it is offered or not; no posted writes. */
 static void test_cloud_hypervisor(Vfu *v, gconstpointer data G_GNUC_UNUSED)
 {
-    static const char version[] = "\0\0\1\0{\"capabilities\":{\"max_msg_fds\":1,"
-                                  "\"max_data_xfer_size\":1048576,\"migration\":{\"pgsize\":4096}}}";
+    static const char version[] =
+        "\0\0\1\0{\"capabilities\":{\"max_msg_fds\":1,"
+        "\"max_data_xfer_size\":1048576,\"migration\":{\"pgsize\":4096}}}";
     static const uint32_t want[] = { 0xfffffff1, 0xfffff000, 0, 0, 0, 0 };
     VfuDeviceInfo info = { .argsz = 32 };
     AUTO_FD ram = vfu_ram(16);

@@ -49,8 +49,10 @@ static void test_version(Vfu *v, gconstpointer data G_GNUC_UNUSED)
         bool multi;
     } cases[] = {
         { 0, VFU_QEMU_VERSION, true },
-        { 1, "{\"capabilities\":{\"max_msg_fds\":1,\"max_data_xfer_size\":1048576,"
-             "\"migration\":{\"pgsize\":4096}}}", false },
+        { 1,
+          "{\"capabilities\":{\"max_msg_fds\":1,\"max_data_xfer_size\":1048576,"
+          "\"migration\":{\"pgsize\":4096}}}",
+          false },
         { 0, NULL, false },
         { 0, "{}", false },
         { 0, "{\"capabilities\":{}}", false },
@@ -74,7 +76,13 @@ static void test_version(Vfu *v, gconstpointer data G_GNUC_UNUSED)
 static void test_version_bad(Vfu *v, gconstpointer data G_GNUC_UNUSED)
 {
     static const char *const texts[] = {
-        "", "x", "[]", "1", "null", "{", "{\"capabilities\":1}",
+        "",
+        "x",
+        "[]",
+        "1",
+        "null",
+        "{",
+        "{\"capabilities\":1}",
         "{\"capabilities\":{\"write_multiple\":1}}",
         "{\"capabilities\":{\"max_msg_fds\":\"8\"}}",
         "{\"capabilities\":{\"max_data_xfer_size\":-1}}",
@@ -173,10 +181,15 @@ static void test_sizes(Vfu *v, gconstpointer data G_GNUC_UNUSED)
         unsigned cmd;
         size_t min, reply;
     } cases[] = {
-        { VFU_DEVICE_GET_INFO, 16, 16 }, { VFU_DEVICE_GET_REGION_INFO, 32, 32 },
-        { VFU_DEVICE_GET_IRQ_INFO, 16, 16 }, { VFU_DEVICE_SET_IRQS, 20, 0 },
-        { VFU_DMA_MAP, 32, 0 }, { VFU_DMA_UNMAP, 24, 24 }, { VFU_REGION_READ, 16, 17 },
-        { VFU_REGION_WRITE, 17, 16 }, { VFU_REGION_WRITE_MULTI, 8, 8 },
+        { VFU_DEVICE_GET_INFO, 16, 16 },
+        { VFU_DEVICE_GET_REGION_INFO, 32, 32 },
+        { VFU_DEVICE_GET_IRQ_INFO, 16, 16 },
+        { VFU_DEVICE_SET_IRQS, 20, 0 },
+        { VFU_DMA_MAP, 32, 0 },
+        { VFU_DMA_UNMAP, 24, 24 },
+        { VFU_REGION_READ, 16, 17 },
+        { VFU_REGION_WRITE, 17, 16 },
+        { VFU_REGION_WRITE_MULTI, 8, 8 },
         { VFU_DEVICE_RESET, 0, 0 },
     };
 
@@ -223,9 +236,12 @@ static void test_argsz(Vfu *v, gconstpointer data G_GNUC_UNUSED)
         unsigned cmd;
         size_t size;
     } cases[] = {
-        { VFU_DEVICE_GET_INFO, 16 }, { VFU_DEVICE_GET_REGION_INFO, 32 },
-        { VFU_DEVICE_GET_IRQ_INFO, 16 }, { VFU_DEVICE_SET_IRQS, 20 },
-        { VFU_DMA_MAP, 32 }, { VFU_DMA_UNMAP, 24 },
+        { VFU_DEVICE_GET_INFO, 16 },
+        { VFU_DEVICE_GET_REGION_INFO, 32 },
+        { VFU_DEVICE_GET_IRQ_INFO, 16 },
+        { VFU_DEVICE_SET_IRQS, 20 },
+        { VFU_DMA_MAP, 32 },
+        { VFU_DMA_UNMAP, 24 },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -407,11 +423,16 @@ static void test_large_access(Vfu *v, gconstpointer data G_GNUC_UNUSED)
 }
 
 static const VfuRegionAccess bad_accesses[] = {
-    { 0, 0, 0 },          { 0, 0, 17 },           { 16, 0, 1 },   { 15, 0, 2 },
-    { UINT64_MAX, 0, 1 }, { UINT64_MAX, 0, 2 },   { 0, 2, 1 },    { 0, 5, 4 },
-    { 0, 6, 4 },          { 256, 7, 1 },          { 253, 7, 4 },  { 0, 7, 257 },
-    { 0, 7, UINT32_MAX }, { UINT64_MAX - 3, 7, 4 }, { 0, 8, 4 },  { 0, 9, 4 },
-    { 0, UINT32_MAX, 4 }, { 1ull << 32, 1, 4 },   { 0, 0, 1u << 20 }, { 0, 0, 0x80000000 },
+    { 0, 0, 0 },          { 0, 0, 17 },
+    { 16, 0, 1 },         { 15, 0, 2 },
+    { UINT64_MAX, 0, 1 }, { UINT64_MAX, 0, 2 },
+    { 0, 2, 1 },          { 0, 5, 4 },
+    { 0, 6, 4 },          { 256, 7, 1 },
+    { 253, 7, 4 },        { 0, 7, 257 },
+    { 0, 7, UINT32_MAX }, { UINT64_MAX - 3, 7, 4 },
+    { 0, 8, 4 },          { 0, 9, 4 },
+    { 0, UINT32_MAX, 4 }, { 1ull << 32, 1, 4 },
+    { 0, 0, 1u << 20 },   { 0, 0, 0x80000000 },
 };
 
 static void test_bad_accesses(Vfu *v, gconstpointer data G_GNUC_UNUSED)
@@ -441,8 +462,9 @@ static size_t build_multi(uint8_t *payload, uint64_t n, const VfuMultiEntry *ent
 static void test_multi(Vfu *v, gconstpointer data G_GNUC_UNUSED)
 {
     static const VfuMultiEntry entries[] = {
-        { 0, 1, 4, { 1, 2, 3, 4 } }, { 8, 1, 8, { 1, 2, 3, 4, 5, 6, 7, 8 } },
-        { FAKE_REG_WORK, 0, 4, { 1 } }, { 4, 0, 1, { 9 } }, { FAKE_REG_WORK, 0, 4, { 5 } },
+        { 0, 1, 4, { 1, 2, 3, 4 } },    { 8, 1, 8, { 1, 2, 3, 4, 5, 6, 7, 8 } },
+        { FAKE_REG_WORK, 0, 4, { 1 } }, { 4, 0, 1, { 9 } },
+        { FAKE_REG_WORK, 0, 4, { 5 } },
     };
     uint8_t payload[512];
     size_t len = build_multi(payload, 5, entries, 5);
@@ -458,11 +480,12 @@ static void test_multi(Vfu *v, gconstpointer data G_GNUC_UNUSED)
 static void test_multi_bad(Vfu *v, gconstpointer data G_GNUC_UNUSED)
 {
     static const VfuMultiEntry entries[] = {
-        { 0, 0, 9, { 0 } }, { 0, 0, 0, { 0 } }, { 16, 0, 1, { 0 } }, { 0, 99, 4, { 0 } },
-        { 4, 0, 1, { 9 } },
+        { 0, 0, 9, { 0 } },  { 0, 0, 0, { 0 } }, { 16, 0, 1, { 0 } },
+        { 0, 99, 4, { 0 } }, { 4, 0, 1, { 9 } },
     };
-    static const uint64_t counts[] = { 6, 7, UINT64_MAX, UINT64_MAX / 24, UINT64_MAX / 24 + 1,
-                                       1ull << 61 };
+    static const uint64_t counts[] = {
+        6, 7, UINT64_MAX, UINT64_MAX / 24, UINT64_MAX / 24 + 1, 1ull << 61
+    };
     uint8_t payload[512];
     size_t len;
 
@@ -540,9 +563,9 @@ static void test_dma_overlap(Vfu *v, gconstpointer data G_GNUC_UNUSED)
         uint64_t page, pages;
         int err;
     } cases[] = {
-        { 10, 10, EEXIST }, { 9, 2, EEXIST }, { 19, 1, EEXIST }, { 19, 2, EEXIST },
-        { 12, 1, EEXIST },  { 0, 40, EEXIST }, { 29, 2, EEXIST }, { 8, 2, 0 }, { 20, 10, 0 },
-        { 0, 8, 0 },        { 0, 1, EEXIST },
+        { 10, 10, EEXIST }, { 9, 2, EEXIST },  { 19, 1, EEXIST }, { 19, 2, EEXIST },
+        { 12, 1, EEXIST },  { 0, 40, EEXIST }, { 29, 2, EEXIST }, { 8, 2, 0 },
+        { 20, 10, 0 },      { 0, 8, 0 },       { 0, 1, EEXIST },
     };
     AUTO_FD ram = vfu_ram(64);
 
@@ -572,10 +595,10 @@ static void test_dma_bad(Vfu *v, gconstpointer data G_GNUC_UNUSED)
         { 32, 3, 0, 0, 0 },
         { 32, 3, 0, UINT64_MAX - PAGE + 1, 2 * PAGE },
         { 32, 3, 0, PAGE, UINT64_MAX - PAGE + 2 },
-        { 32, 3, 0, 1, PAGE },             /* from here on: with a file only */
+        { 32, 3, 0, 1, PAGE }, /* from here on: with a file only */
         { 32, 3, 0, 0, PAGE + 1 },
         { 32, 3, 1, 0, PAGE },
-        { 32, 3, PAGE, 0, 8 * PAGE },      /* beyond its end */
+        { 32, 3, PAGE, 0, 8 * PAGE }, /* beyond its end */
         { 32, 3, 8 * PAGE, 0, PAGE },
         { 32, 3, UINT64_MAX - PAGE + 1, 0, PAGE },
         { 32, 3, 1ull << 63, 0, PAGE },
@@ -628,12 +651,18 @@ static void test_unmap_bad(Vfu *v, gconstpointer data G_GNUC_UNUSED)
         VfuDmaUnmap unmap;
         int err;
     } cases[] = {
-        { { 24, 0, 0, PAGE }, ENOENT },          { { 24, 0, PAGE, PAGE }, ENOENT },
-        { { 24, 0, 4 * PAGE, PAGE }, ENOENT },   { { 24, 0, 5 * PAGE, PAGE }, ENOENT },
-        { { 24, 0, 4 * PAGE, 3 * PAGE }, ENOENT }, { { 24, 0, 0, 0 }, ENOENT },
-        { { 24, 0, 0, UINT64_MAX }, ENOENT },    { { 24, 0, UINT64_MAX, UINT64_MAX }, ENOENT },
-        { { 24, 1, 4 * PAGE, 2 * PAGE }, EINVAL }, { { 24, 4, 4 * PAGE, 2 * PAGE }, EINVAL },
-        { { 24, 2, 4 * PAGE, 2 * PAGE }, EINVAL }, { { 24, 2, 0, 1 }, EINVAL },
+        { { 24, 0, 0, PAGE }, ENOENT },
+        { { 24, 0, PAGE, PAGE }, ENOENT },
+        { { 24, 0, 4 * PAGE, PAGE }, ENOENT },
+        { { 24, 0, 5 * PAGE, PAGE }, ENOENT },
+        { { 24, 0, 4 * PAGE, 3 * PAGE }, ENOENT },
+        { { 24, 0, 0, 0 }, ENOENT },
+        { { 24, 0, 0, UINT64_MAX }, ENOENT },
+        { { 24, 0, UINT64_MAX, UINT64_MAX }, ENOENT },
+        { { 24, 1, 4 * PAGE, 2 * PAGE }, EINVAL },
+        { { 24, 4, 4 * PAGE, 2 * PAGE }, EINVAL },
+        { { 24, 2, 4 * PAGE, 2 * PAGE }, EINVAL },
+        { { 24, 2, 0, 1 }, EINVAL },
     };
     AUTO_FD ram = vfu_ram(8);
 
