@@ -66,7 +66,9 @@ void lt_hold(bool on)
     }
 }
 
-static const DeviceType *const types[] = { &lsi53c895a_type, &lsi53c810_type, &lsi53c810a_type, &scsi_hd_type, NULL };
+static const DeviceType *const types[] = {
+    &lsi53c895a_type, &lsi53c810_type, &lsi53c810a_type, &scsi_hd_type, NULL,
+};
 static const BlockDriver *const drivers[] = { &block_file_driver, &hold_driver, NULL };
 static const BlockEngineType *const engines[] = { &block_engine_threads, NULL };
 
