@@ -26,11 +26,11 @@ def read(relative):
 
 
 def files(*folders, suffixes=('',)):
-    """The files below the folders, relative to the tree; no caches."""
+    """The files below the folders, relative to the tree; no caches, and no corpora: those are data."""
     found = []
     for folder in folders:
         for where, subfolders, names in os.walk(path(folder)):
-            subfolders[:] = [name for name in subfolders if name != '__pycache__']
+            subfolders[:] = [name for name in subfolders if name not in ('__pycache__', 'corpus')]
             found += [os.path.relpath(os.path.join(where, name), ROOT) for name in names
                       if name.endswith(suffixes)]
     return sorted(found)
