@@ -26,7 +26,7 @@ def read(relative):
 
 
 def files(*folders, suffixes=('',)):
-    """The files below the folders, relative to the tree; no caches, and no corpora: those are data."""
+    """The files below the folders, relative to the tree; no caches, and no corpora (data)."""
     found = []
     for folder in folders:
         for where, subfolders, names in os.walk(path(folder)):
