@@ -203,10 +203,33 @@ bool scsi_take_attention(ScsiDev *dev, ScsiSense *sense)
     return true;
 }
 
+/* ---- stop and resume ---- */
+
+void scsi_bus_on_stop(ScsiBus *bus, ScsiStopFn *fn, void *opaque)
+{
+    bus->stop = fn;
+    bus->stop_opaque = opaque;
+}
+
+void scsi_bus_resume(ScsiBus *bus)
+{
+    bus->resuming = bus->draining;
+    for (unsigned i = 0; !bus->draining && i < UNITS; i++) {
+        ScsiDev *dev = unit_at(bus, i);
+
+        if (dev && dev->ops->resume) {
+            dev->ops->resume(dev);
+        }
+    }
+}
+
 /* ---- drain ---- */
 
 static void pump_all(ScsiBus *bus)
 {
+    if (bus->resuming) {
+        scsi_bus_resume(bus);
+    }
     for (unsigned i = 0; i < UNITS; i++) {
         ScsiDev *dev = unit_at(bus, i);
 

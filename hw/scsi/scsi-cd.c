@@ -250,6 +250,7 @@ static const ScsiDevOps cd_ops = {
     .cancel = xfer_cancel,
     .reset = disk_reset,
     .drain = xfer_drain,
+    .resume = xfer_resume,
     .drained = cd_drained,
 };
 

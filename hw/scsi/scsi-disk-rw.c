@@ -93,7 +93,7 @@ static void read_next(Xfer *xfer)
         read_ahead(xfer);
     } else if (bad && bad->offset == xfer->req->moved) {
         xfer_fail(xfer, bad->sense);
-    } else if (!xfer_find(xfer, XFER_BUSY)) {
+    } else if (!xfer_is_busy(xfer)) {
         rw_fetch(xfer, xfer_find(xfer, XFER_FREE));
     }
 }
@@ -146,7 +146,7 @@ void disk_read_range(ScsiDisk *disk, ScsiReq *req, DiskRange range)
 static void write_offer(Xfer *xfer)
 {
     XferPart *part = xfer_find(xfer, XFER_FREE);
-    bool idle = !xfer_find(xfer, XFER_BUSY);
+    bool idle = !xfer_is_busy(xfer);
 
     if (part && xfer->asked < xfer->total && !xfer_find(xfer, XFER_SHOWN) &&
         (idle || xfer_may_spare(xfer)) && xfer_take(xfer, part)) {
@@ -167,7 +167,7 @@ static void write_io_done(Xfer *xfer, XferPart *part)
     xfer_drop(part);
     if (res < 0) {
         xfer_fail(xfer, xfer_sense(res, true));
-    } else if (xfer->req->moved == xfer->total && !xfer_find(xfer, XFER_BUSY)) {
+    } else if (xfer->req->moved == xfer->total && !xfer_is_busy(xfer)) {
         xfer_good(xfer);
     } else {
         write_offer(xfer);

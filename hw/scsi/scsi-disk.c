@@ -13,6 +13,7 @@
 #include "hw/scsi/scsi-disk.h"
 
 #include "scsi-disk-internal.h"
+#include "scsi-internal.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -71,10 +72,20 @@ void disk_reset(ScsiDev *dev)
     disk->wce = disk->wce_default;
 }
 
+static void warn_stop(const ScsiDev *dev, const char *name, int policy)
+{
+    if (policy == ON_ERROR_STOP && !dev->bus->stop) {
+        log_line(device_name(dev->dev), "%s=stop: nothing here can stop the guest; acts as report",
+                 name);
+    }
+}
+
 bool disk_attach(ScsiDev *dev, Loop *loop, GError **errp)
 {
     ScsiDisk *disk = disk_of(dev);
 
+    warn_stop(dev, "rerror", disk->rerror);
+    warn_stop(dev, "werror", disk->werror);
     return !disk->node || block_attach(disk->node, loop, errp);
 }
 
@@ -205,14 +216,6 @@ static void settle_device_id(ScsiDisk *disk)
     }
 }
 
-static void warn_stop(const Device *dev, const char *name, int policy)
-{
-    if (policy == ON_ERROR_STOP) {
-        log_line(device_name(dev), "%s=stop: nothing here can stop the guest; acts as report",
-                 name);
-    }
-}
-
 bool disk_realize(Device *dev, const ScsiDevOps *ops, const ScsiCmdTable *table, GError **errp)
 {
     ScsiDisk *disk = dev->state;
@@ -226,8 +229,6 @@ bool disk_realize(Device *dev, const ScsiDevOps *ops, const ScsiCmdTable *table,
     }
     disk_settle_node(disk, node);
     settle_device_id(disk);
-    warn_stop(dev, "rerror", disk->rerror);
-    warn_stop(dev, "werror", disk->werror);
     return true;
 }
 

@@ -177,6 +177,7 @@ static const ScsiDevOps hd_ops = {
     .reset = disk_reset,
     .power_on = disk_power_on,
     .drain = xfer_drain,
+    .resume = xfer_resume,
 };
 
 static const OptDesc hd_props[] = {

@@ -16,6 +16,9 @@ struct ScsiBus {
     ScsiDev *units[SCSI_MAX_ID][SCSI_MAX_LUN];
     ScsiDev absent; /* answers for every LUN that is not there */
     bool tells_status; /* the adapter calls scsi_status_sent() */
+    ScsiStopFn *stop; /* or NULL */
+    void *stop_opaque;
+    bool resuming; /* wanted while a drain was under way */
     size_t buffered; /* bytes in chunks of all units */
     bool draining;
     unsigned drain_next; /* unit to look at next, id * SCSI_MAX_LUN + lun */

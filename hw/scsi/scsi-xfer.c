@@ -11,8 +11,9 @@
  * until the last block request is back, then the request is finished. So each request is finished
  * once, and a buffer is never given back under the kernel's hands.
  *
- * rerror= and werror=: report and ignore are done here; enospc and stop would hold the command
- * until a monitor continues it, and without one they report.
+ * rerror= and werror= are done here. A request that stops the guest is kept with its memory and
+ * made again later; a failed one has changed nothing that would matter then. Without a monitor
+ * that could continue the guest, stop and enospc report.
  *
  * On the loop's thread.
  */
@@ -66,6 +67,11 @@ XferPart *xfer_find(Xfer *xfer, XferState state)
         }
     }
     return NULL;
+}
+
+bool xfer_is_busy(Xfer *xfer)
+{
+    return xfer_find(xfer, XFER_BUSY) || xfer_find(xfer, XFER_KEPT);
 }
 
 bool xfer_may_spare(const Xfer *xfer)
@@ -180,11 +186,33 @@ void xfer_fail_all(ScsiDisk *disk, ScsiSense sense)
     }
 }
 
-static bool is_ignored(const ScsiDisk *disk, const BlockReq *io)
+static int error_policy(const ScsiDisk *disk, const BlockReq *io)
 {
     int policy = io->op == BLOCK_READ ? disk->rerror : disk->werror;
 
-    return policy == ON_ERROR_IGNORE;
+    if (policy == ON_ERROR_AUTO) {
+        policy = io->op == BLOCK_READ ? ON_ERROR_REPORT : ON_ERROR_ENOSPC;
+    }
+    if (policy == ON_ERROR_ENOSPC) {
+        policy = io->res == -ENOSPC ? ON_ERROR_STOP : ON_ERROR_REPORT;
+    }
+    return policy;
+}
+
+/* True: the request is kept until the guest goes on. */
+static bool keeps(XferPart *part)
+{
+    ScsiDev *dev = &part->xfer->disk->scsi;
+    const BlockReq *io = &part->io;
+    bool advice = io->op == BLOCK_DISCARD && io->res == -EOPNOTSUPP;
+
+    if (io->res >= 0 || advice || !dev->bus->stop ||
+        error_policy(disk_of(dev), io) != ON_ERROR_STOP) {
+        return false;
+    }
+    part->state = XFER_KEPT;
+    dev->bus->stop(dev->bus->stop_opaque, dev, io->op != BLOCK_READ, -io->res);
+    return true;
 }
 
 static void settle_error(XferPart *part)
@@ -197,7 +225,7 @@ static void settle_error(XferPart *part)
     }
     trace(SCSI, "%s: I/O error %d, op %d at %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT,
           device_name(disk->scsi.dev), -io->res, io->op, io->offset, io->bytes);
-    if (is_ignored(disk, io)) {
+    if (error_policy(disk, io) == ON_ERROR_IGNORE) {
         if (io->op == BLOCK_READ) {
             memset(part->buf, 0, part->len); /* not what the buffer held for someone else */
         }
@@ -229,17 +257,24 @@ static void xfer_io_done(BlockReq *io)
     part->state = XFER_FREE;
     if (xfer->ended || xfer->cancelled) {
         xfer_end(xfer);
-    } else {
+    } else if (!keeps(part)) {
         settle_error(part);
         xfer->kind->io_done(xfer, part);
     }
     disk_check_idle(disk);
 }
 
-void xfer_submit(XferPart *part, BlockOp op, uint64_t offset, uint64_t bytes, uint32_t flags)
+static void part_submit(XferPart *part)
 {
     ScsiDisk *disk = part->xfer->disk;
 
+    part->state = XFER_BUSY;
+    disk->in_flight++;
+    block_submit(disk->node, &part->io);
+}
+
+void xfer_submit(XferPart *part, BlockOp op, uint64_t offset, uint64_t bytes, uint32_t flags)
+{
     part->iov = (struct iovec){ .iov_base = part->buf, .iov_len = bytes };
     part->io = (BlockReq){
         .op = op,
@@ -250,9 +285,21 @@ void xfer_submit(XferPart *part, BlockOp op, uint64_t offset, uint64_t bytes, ui
         .niov = part->buf ? 1 : 0,
         .done = xfer_io_done,
     };
-    part->state = XFER_BUSY;
-    disk->in_flight++;
-    block_submit(disk->node, &part->io);
+    part_submit(part);
+}
+
+/* A stop from within block_submit() can't be: errors come back from the loop only. */
+void xfer_resume(ScsiDev *dev)
+{
+    for (ScsiReq *req = dev->tasks; req; req = req->next) {
+        Xfer *xfer = req->priv;
+
+        for (unsigned i = 0; xfer && i < G_N_ELEMENTS(xfer->part); i++) {
+            if (xfer->part[i].state == XFER_KEPT) {
+                part_submit(&xfer->part[i]);
+            }
+        }
+    }
 }
 
 void xfer_more(ScsiDev *dev G_GNUC_UNUSED, ScsiReq *req)

@@ -22,6 +22,7 @@ typedef enum XferState {
     XFER_FULL,  /* read from the medium, not shown to the adapter yet */
     XFER_SHOWN, /* the adapter's window */
     XFER_BAD,   /* its read failed */
+    XFER_KEPT,  /* its block request failed, and is made again on scsi_bus_resume() */
 } XferState;
 
 typedef struct XferPart {
@@ -63,6 +64,8 @@ struct Xfer {
 Xfer *xfer_new(ScsiDisk *disk, ScsiReq *req, const XferKind *kind);
 /* A part in the given state, or NULL. */
 XferPart *xfer_find(Xfer *xfer, XferState state);
+/* Is a block request in flight, or kept for later? */
+bool xfer_is_busy(Xfer *xfer);
 /* Memory for the next bytes of total (one must be left); sets offset and len. False if there is
  * none: the command has failed, and xfer may be gone. */
 bool xfer_take(Xfer *xfer, XferPart *part);
@@ -92,6 +95,7 @@ Xfer *disk_rw_begin(ScsiDisk *disk, ScsiReq *req, const XferKind *kind, DiskRang
 /* For ScsiDevOps. */
 void xfer_more(ScsiDev *dev, ScsiReq *req);
 void xfer_cancel(ScsiDev *dev, ScsiReq *req);
+void xfer_resume(ScsiDev *dev);
 void xfer_drain(ScsiDev *dev, void (*idle)(void *), void *opaque);
 
 #endif

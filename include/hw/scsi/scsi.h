@@ -113,6 +113,8 @@ typedef struct ScsiDevOps {
     void (*power_on)(ScsiDev *dev);
     /* Waits for I/O in flight and flushes, then idle from the loop. */
     void (*drain)(ScsiDev *dev, void (*idle)(void *), void *opaque);
+    /* Optional: goes on with what was kept for scsi_bus_resume(). */
+    void (*resume)(ScsiDev *dev);
     /* Optional: the drain of the bus is over. */
     void (*drained)(ScsiDev *dev);
 } ScsiDevOps;
@@ -185,6 +187,16 @@ void scsi_bus_drain(ScsiBus *bus, void (*idle)(void *), void *opaque);
  */
 void scsi_bus_tells_status(ScsiBus *bus);
 void scsi_status_sent(ScsiBus *bus, unsigned target, unsigned lun);
+
+/*
+ * rerror=stop, werror=stop, werror=enospc (the default): a unit whose I/O failed keeps the command
+ * and calls fn, from the loop, which stops the guest; scsi_bus_resume() does the I/O again. Without
+ * fn (NULL, the default: there is no monitor to continue it) the error is reported instead. The
+ * commands that are kept can be cancelled, and a drain does not wait for them.
+ */
+typedef void ScsiStopFn(void *opaque, ScsiDev *dev, bool write, int error);
+void scsi_bus_on_stop(ScsiBus *bus, ScsiStopFn *fn, void *opaque);
+void scsi_bus_resume(ScsiBus *bus);
 
 /* The bytes that can be moved now: to be read (IN) or filled (OUT). NULL with *len 0 while the
  * target is busy. */
