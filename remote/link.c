@@ -3,7 +3,8 @@
  * The framed stream. Receiving is a state machine over one buffer: the header, then as many bytes
  * as the protocol says it announces, never a byte more than the frame: what a recvmsg() brings
  * along in descriptors then belongs to this frame, and what follows stays in the socket, where a
- * peer that is owed an answer feels it.
+ * peer that is owed an answer feels it. A look at what waits (MSG_PEEK) tells the sizes beforehand,
+ * so that each of a row of frames is received whole, by one call.
  *
  * After a frame without an answer the next one is tried at once, as such frames come in rows;
  * after one with an answer the peer is about to do something else, so the loop's wait serves as
@@ -37,6 +38,8 @@
 #define FRAMES_PER_DRAIN 4096
 /* What the receive buffer has between long frames. */
 #define BUF_SIZE 4096
+/* Of the bytes that wait, this many are looked at: a row of short frames. */
+#define LOOK_SIZE 1024
 
 typedef struct Chunk {
     size_t len, sent;
@@ -60,6 +63,8 @@ struct Link {
     bool in_body; /* header is complete */
     FdSet fds;
     bool fds_lost; /* more came than fit, or than the kernel could hand over */
+    size_t look_at, look_len; /* of look that is still in the socket, up to the frame in work */
+    uint8_t look[LOOK_SIZE];
 
     GQueue queue;  /* Chunk * */
     size_t queued; /* bytes not sent yet; 0: the queue is empty */
@@ -298,11 +303,46 @@ static ssize_t receive_some(Link *link)
     return ret;
 }
 
+/* Before a frame: how long will it be? Only a hint: its header is looked at again when it is here,
+ * and whatever is wrong with it, or with the socket, comes to light then. False: nothing waits. */
+static bool look_ahead(Link *link)
+{
+    size_t header = link->proto->header_size, size;
+    const char *why;
+    ssize_t n;
+
+    if (link->look_len - link->look_at < header) {
+        link->look_at = 0;
+        do {
+            n = recv(link->fd, link->look, sizeof(link->look), MSG_PEEK | MSG_DONTWAIT);
+        } while (n < 0 && errno == EINTR);
+        link->look_len = MAX(n, 0);
+        if (n < 0 && errno == EAGAIN) {
+            return false;
+        }
+    }
+    if (link->look_len - link->look_at >= header) {
+        size = link->proto->frame_size(link->opaque, link->look + link->look_at, &why);
+        link->need = size > header && size <= link->proto->max_frame ? size : header;
+    }
+    return true;
+}
+
+/* A frame has left the socket. */
+static void look_past(Link *link, size_t size)
+{
+    if (size <= link->look_len - link->look_at) {
+        link->look_at += size;
+    } else {
+        link->look_at = link->look_len = 0;
+    }
+}
+
 static void receive_failed(Link *link, ssize_t ret)
 {
     if (ret < 0) {
         end(link, g_intern_string(g_strerror(-ret)));
-    } else if (link->in_body) {
+    } else if (link->have >= link->proto->header_size) {
         end(link, "end of file inside the message");
     } else {
         end(link, link->have > 0 ? "end of file inside the header" : NULL);
@@ -340,6 +380,9 @@ static bool part_complete(Link *link)
 /* True when buf holds a whole frame. */
 static bool receive_frame(Link *link)
 {
+    if (link->have == 0 && !look_ahead(link)) {
+        return false;
+    }
     for (;;) {
         ssize_t ret = receive_some(link);
 
@@ -371,6 +414,7 @@ static void handle_frame(Link *link)
     link->proto->frame(link->opaque, link->buf, link->have, &link->fds);
     fdset_clear(&link->fds);
     if (!link->ending) { /* else link_partial() tells what it ended in */
+        look_past(link, link->have);
         link->have = 0;
         link->need = link->proto->header_size;
         link->in_body = false;
