@@ -128,28 +128,9 @@ static void queue_clear(Link *link)
 
 static ssize_t send_some(int sock, const uint8_t *data, size_t len, const int *fds, unsigned nfds)
 {
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int) * FDSET_MAX)];
-    } control = { 0 };
     struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-    ssize_t ret;
 
-    if (nfds > 0) {
-        struct cmsghdr *cmsg = &control.align;
-
-        msg.msg_control = &control;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-        memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * nfds);
-    }
-    do {
-        ret = sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (ret < 0 && errno == EINTR);
-    return ret < 0 ? -errno : ret;
+    return fd_send(sock, &iov, 1, fds, nfds, MSG_DONTWAIT);
 }
 
 /* Sending has failed for good. */

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 void fd_clear(int *fd)
@@ -72,4 +74,30 @@ int fd_from_string(const char *text, GError **errp)
         return -1;
     }
     return number;
+}
+
+ssize_t fd_send(int sock, const struct iovec *iov, unsigned niov, const int *fds, unsigned nfds,
+                int flags)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int) * FD_SEND_MAX)];
+    } control;
+    struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = niov };
+    ssize_t ret;
+
+    g_assert(nfds <= FD_SEND_MAX);
+    if (nfds > 0) {
+        msg.msg_control = &control;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+        memset(&control, 0, msg.msg_controllen);
+        control.align.cmsg_level = SOL_SOCKET;
+        control.align.cmsg_type = SCM_RIGHTS;
+        control.align.cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+        memcpy(CMSG_DATA(&control.align), fds, sizeof(int) * nfds);
+    }
+    do {
+        ret = sendmsg(sock, &msg, flags | MSG_NOSIGNAL);
+    } while (ret < 0 && errno == EINTR);
+    return ret < 0 ? -errno : ret;
 }

@@ -5,6 +5,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <sys/uio.h>
 
 /* Closes *fd if it is one and sets it to -1. errno is kept. */
 void fd_clear(int *fd);
@@ -29,6 +30,12 @@ typedef struct FdSet {
 int fdset_take(FdSet *set, unsigned i);
 /* Closes what was not taken and empties the set. */
 void fdset_clear(FdSet *set);
+
+/* One sendmsg() with nfds (at most FD_SEND_MAX) descriptors on the first byte; they stay the
+ * caller's. flags: MSG_NOSIGNAL is added. Bytes sent, or -errno; EINTR is not among them. */
+#define FD_SEND_MAX 253 /* the kernel's SCM_MAX_FD */
+ssize_t fd_send(int sock, const struct iovec *iov, unsigned niov, const int *fds, unsigned nfds,
+                int flags);
 
 /* 0 or -errno. */
 int fd_set_nonblock(int fd, bool on);

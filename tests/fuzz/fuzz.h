@@ -87,21 +87,9 @@ static inline void fuzz_settle(Fuzz *fuzz)
 static inline bool fuzz_send(Fuzz *fuzz, const uint8_t *data, size_t len, const int *fds,
                              unsigned nfds)
 {
-    char control[CMSG_SPACE(sizeof(int) * 16)] __attribute__((aligned(8))) = { 0 };
     struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-    if (nfds > 0) {
-        struct cmsghdr *cmsg = (struct cmsghdr *)control;
-
-        msg.msg_control = control;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-        memcpy(CMSG_DATA(cmsg), fds, nfds * sizeof(int));
-    }
-    return sendmsg(fuzz->peer, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+    return fd_send(fuzz->peer, &iov, 1, fds, nfds, MSG_DONTWAIT) >= 0;
 }
 
 /* One step; the bytes of the input that it took, 0 at the end. */
@@ -110,7 +98,7 @@ static inline size_t fuzz_step(Fuzz *fuzz, const uint8_t *data, size_t size)
     uint8_t answers[4096];
     unsigned nfds, kind;
     size_t len;
-    int fds[15];
+    int fds[15] = { 0 };
     bool ok;
 
     if (size < FUZZ_STEP) {

@@ -125,23 +125,14 @@ static void settle(Fixture *f)
 static void put_fds(Fixture *f, const void *bytes, size_t len, unsigned nfds)
 {
     AUTO_FD fd = eventfd(0, EFD_CLOEXEC);
-    char control[CMSG_SPACE(sizeof(int) * 64)] = { 0 };
     struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    int fds[64];
 
-    if (nfds > 0) {
-        struct cmsghdr *cmsg = (struct cmsghdr *)control;
-
-        msg.msg_control = control;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-        for (unsigned i = 0; i < nfds; i++) {
-            memcpy(CMSG_DATA(cmsg) + i * sizeof(fd), &fd, sizeof(fd));
-        }
+    g_assert_cmpuint(nfds, <=, G_N_ELEMENTS(fds));
+    for (unsigned i = 0; i < nfds; i++) {
+        fds[i] = fd;
     }
-    g_assert_cmpint(sendmsg(f->peer, &msg, MSG_NOSIGNAL), ==, len);
+    g_assert_cmpint(fd_send(f->peer, &iov, 1, fds, nfds, 0), ==, len);
 }
 
 static void put(Fixture *f, const char *bytes, size_t len)

@@ -125,21 +125,9 @@ size_t vfu_build(Vfu *v, uint8_t *buf, unsigned cmd, uint32_t flags, const void 
 
 void vfu_put_raw(Vfu *v, const void *bytes, size_t len, const int *fds, unsigned nfds)
 {
-    char control[CMSG_SPACE(sizeof(int) * 64)] __attribute__((aligned(8))) = { 0 };
     struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-    if (nfds > 0) {
-        struct cmsghdr *cmsg = (struct cmsghdr *)control;
-
-        msg.msg_control = control;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-        memcpy(CMSG_DATA(cmsg), fds, nfds * sizeof(int));
-    }
-    g_assert_cmpint(sendmsg(v->peer, &msg, MSG_NOSIGNAL), ==, len);
+    g_assert_cmpint(fd_send(v->peer, &iov, 1, fds, nfds, 0), ==, len);
 }
 
 void vfu_put(Vfu *v, unsigned cmd, uint32_t flags, const void *payload, size_t len, const int *fds,

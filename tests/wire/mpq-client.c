@@ -326,27 +326,13 @@ void mpq_client_free(MpqClient *c)
 
 bool mpq_send_raw(MpqClient *c, const void *bytes, size_t len, const int *fds, unsigned nfds)
 {
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int) * MAX_FDS)];
-    } control = { 0 };
     struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
     ssize_t ret;
 
-    g_assert_cmpuint(nfds, <=, MAX_FDS);
-    if (nfds > 0) {
-        msg.msg_control = &control;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        control.align.cmsg_level = SOL_SOCKET;
-        control.align.cmsg_type = SCM_RIGHTS;
-        control.align.cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-        memcpy(CMSG_DATA(&control.align), fds, sizeof(int) * nfds);
-    }
     wait_fd(c->process, c->sock, POLLOUT, "room in the socket");
-    ret = sendmsg(c->sock, &msg, MSG_NOSIGNAL);
+    ret = fd_send(c->sock, &iov, 1, fds, nfds, 0);
     if (ret < 0) {
-        g_assert_true(errno == EPIPE || errno == ECONNRESET);
+        g_assert_true(ret == -EPIPE || ret == -ECONNRESET);
         return false;
     }
     g_assert_cmpint(ret, ==, len);

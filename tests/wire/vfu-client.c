@@ -59,21 +59,9 @@ bool vfuc_send(VfuClient *c, unsigned cmd, uint32_t flags, const void *payload, 
                const int *fds, unsigned nfds)
 {
     VfuHeader header = { .id = ++c->id, .cmd = cmd, .size = sizeof(header) + len, .flags = flags };
-    char control[CMSG_SPACE(sizeof(int) * 16)] __attribute__((aligned(8))) = { 0 };
     struct iovec iov[] = { { &header, sizeof(header) }, { (void *)payload, len } };
-    struct msghdr msg = { .msg_iov = iov, .msg_iovlen = len > 0 ? 2 : 1 };
 
-    if (nfds > 0) {
-        struct cmsghdr *cmsg = (struct cmsghdr *)control;
-
-        msg.msg_control = control;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-        memcpy(CMSG_DATA(cmsg), fds, nfds * sizeof(int));
-    }
-    return sendmsg(c->sock, &msg, MSG_NOSIGNAL) == (ssize_t)header.size;
+    return fd_send(c->sock, iov, len > 0 ? 2 : 1, fds, nfds, 0) == (ssize_t)header.size;
 }
 
 static bool receive_bytes(VfuClient *c, void *buf, size_t len)
