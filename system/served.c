@@ -104,10 +104,11 @@ static void serve_client(Object *obj, int fd)
 {
     Served *served = obj->state;
 
-    connection_serve(served->conn, fd);
     if (served->auto_shutdown) {
-        listener_close(&served->listener);
-    } else if (connection_takes_offers(served->conn)) {
+        listener_close(&served->listener); /* before the first answer tells that it is served */
+    }
+    connection_serve(served->conn, fd);
+    if (!served->auto_shutdown && connection_takes_offers(served->conn)) {
         accept_next(obj);
     }
 }
