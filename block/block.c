@@ -137,6 +137,11 @@ void block_cancel(BlockReq *req)
     bounce_cancel(req);
 }
 
+int block_host_fd(const BlockNode *node)
+{
+    return node->driver->host_fd ? node->driver->host_fd(node) : -1;
+}
+
 /* --- draining --- */
 
 static void drain_flushed(BlockReq *req)

@@ -308,6 +308,13 @@ static void file_cancel(BlockNode *node, BlockReq *req)
     }
 }
 
+static int file_host_fd(const BlockNode *node)
+{
+    const FileState *s = node->state;
+
+    return s->fd;
+}
+
 const BlockDriver block_file_driver = {
     .name = "file",
     .state_size = sizeof(FileState),
@@ -330,4 +337,5 @@ const BlockDriver block_host_device_driver = {
     .detach = file_detach,
     .submit = file_submit,
     .cancel = file_cancel,
+    .host_fd = file_host_fd,
 };

@@ -41,6 +41,11 @@ static void raw_cancel(BlockNode *node, BlockReq *req)
     }
 }
 
+static int raw_host_fd(const BlockNode *node)
+{
+    return block_host_fd(node->file);
+}
+
 static const OptDesc raw_opts[] = {
     { 0 },
 };
@@ -52,4 +57,5 @@ const BlockDriver block_raw_driver = {
     .close = raw_close,
     .submit = raw_submit,
     .cancel = raw_cancel,
+    .host_fd = raw_host_fd,
 };

@@ -28,6 +28,10 @@ static const DeviceType *const devices[] = {
 #ifdef CONFIG_SCSI_CD
     &scsi_cd_type,
 #endif
+#ifdef CONFIG_SCSI_PASSTHROUGH
+    &scsi_block_type,
+    &scsi_generic_type,
+#endif
 #ifdef CONFIG_PCI_TESTDEV
     &pci_testdev_type,
 #endif

@@ -340,6 +340,7 @@ bool scsi_dev_plug(ScsiDev *dev, Device *device, const ScsiDevOps *ops, GError *
 void scsi_dev_unplug(ScsiDev *dev)
 {
     g_assert(!dev->tasks);
+    g_clear_pointer(&dev->sense_data, g_free);
     dev->bus->units[dev->id][dev->lun] = NULL;
     dev->bus = NULL;
 }

@@ -69,8 +69,13 @@ void scsi_cmd_request_sense(ScsiDev *dev, ScsiReq *req)
     ScsiSense sense = dev->sense;
     bool has_info = dev->sense_info_valid;
     uint32_t info = dev->sense_info;
+    g_autofree uint8_t *data = g_steal_pointer(&dev->sense_data);
 
     scsi_allegiance_end(dev);
+    if (data) {
+        scsi_req_reply(req, data, dev->sense_len, req->cdb[4]);
+        return;
+    }
     if (sense.key == 0 && sense.asc == 0) {
         scsi_take_attention(dev, &sense);
     }

@@ -94,6 +94,8 @@ bool disk_node_is_free(const ScsiDisk *disk, const BlockNode *node, GError **err
 /* What follows from the node. */
 void disk_settle_node(ScsiDisk *disk, BlockNode *node);
 void disk_release_node(ScsiDisk *disk);
+/* scsi-xfer.c: in_flight has been counted down. */
+void disk_io_back(ScsiDisk *disk);
 /* For ScsiDevOps. */
 bool disk_attach(ScsiDev *dev, Loop *loop, GError **errp);
 void disk_detach(ScsiDev *dev);

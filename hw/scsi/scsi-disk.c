@@ -199,7 +199,8 @@ void disk_settle_node(ScsiDisk *disk, BlockNode *node)
     node->user_shared = disk->share_rw;
     node->user = true;
     disk->blocks = node->size / disk->block_size;
-    disk->wce_default = !disk->cd && (disk->write_cache < 0 ? node->write_cache : disk->write_cache);
+    disk->wce_default = disk->write_cache < 0 ? node->write_cache : disk->write_cache;
+    disk->wce_default &= !disk->cd; /* nothing can be in it */
     disk->wce = disk->wce_default;
     disk->thin = !disk->cd && node->can_discard && !node->read_only && disk->discard_granularity;
 }

@@ -5,14 +5,15 @@
  * A request goes through: waiting -> started -> finished -> done. The list of a unit is the order
  * in which the task attributes want commands to run: arrival order, with HEAD OF QUEUE in front.
  * SIMPLE and untagged tasks wait for older HEAD and ORDERED ones, ORDERED for everything older,
- * HEAD for nothing. COMPARE AND WRITE, which others must see done or not begun, runs alone. A task that was cancelled while its I/O is on the medium stays in the list
- * until the I/O is back and holds up all later ones: an initiator that was told of a reset tries
- * its write again, and the first try must not land on top of the second.
+ * HEAD for nothing. COMPARE AND WRITE, which others must see done or not begun, runs alone. A task
+ * that was cancelled while its I/O is on the medium stays in the list until the I/O is back and
+ * holds up all later ones: an initiator that was told of a reset tries its write again, and the
+ * first try must not land on top of the second.
  *
- * Sense data belongs to one failed command at a time: while one's has been neither fetched nor given
- * up, the status of another that fails is parked. A parked task has ended but for its done(), so it
- * holds up nobody, least of all REQUEST SENSE. Nothing waits for ever: REQUEST SENSE, any other
- * command, a reset, or cancelling what is parked lets it go on.
+ * Sense data belongs to one failed command at a time: while one's has been neither fetched nor
+ * given up, the status of another that fails is parked. A parked task has ended but for its done(),
+ * so it holds up nobody, least of all REQUEST SENSE. Nothing waits for ever: REQUEST SENSE, any
+ * other command, a reset, or cancelling what is parked lets it go on.
  *
  * Nothing comes up from within a call of the adapter: ready() and done() go through the request's
  * LoopWork. A unit's start(), more() and cancel() are called directly, going down.
@@ -155,12 +156,13 @@ void scsi_allegiance_end(ScsiDev *dev)
 {
     dev->sense = (ScsiSense){ 0 };
     dev->sense_info_valid = false;
+    g_clear_pointer(&dev->sense_data, g_free);
     dev->allegiance = dev->status_due = false;
     unpark_next(dev);
 }
 
 /* The stand-in for missing LUNs has one answer for all, and keeps none. */
-static void allegiance_begin(ScsiDev *dev, const ScsiReq *req)
+static void allegiance_begin(ScsiDev *dev, ScsiReq *req)
 {
     if (dev == &dev->bus->absent) {
         return;
@@ -168,6 +170,8 @@ static void allegiance_begin(ScsiDev *dev, const ScsiReq *req)
     dev->sense = req->sense;
     dev->sense_info_valid = req->info_valid;
     dev->sense_info = req->info;
+    dev->sense_data = g_steal_pointer(&req->sense_data);
+    dev->sense_len = req->sense_len;
     dev->allegiance = true;
     dev->status_due = dev->bus->tells_status;
 }
@@ -188,6 +192,7 @@ static void task_done(ScsiReq *req)
     if (failed) {
         allegiance_begin(dev, req);
     }
+    g_clear_pointer(&req->sense_data, g_free);
     trace(SCSI, "%u:%u tag %02x: %s %02x, sense %02x/%02x/%02x, %" G_GUINT64_FORMAT " bytes",
           req->target, req->lun, req->tag, req->cancelled ? "cancelled" : "status", req->status,
           req->sense.key, req->sense.asc, req->sense.ascq, req->moved);
@@ -220,6 +225,8 @@ static void task_reset_state(ScsiDev *dev, ScsiReq *req)
     req->sense = (ScsiSense){ 0 };
     req->info_valid = false;
     req->info = 0;
+    req->sense_data = NULL;
+    req->sense_len = 0;
     req->mem = req->buf = NULL;
     req->mem_len = req->buf_size = req->chunk_len = 0;
     req->params = NULL;

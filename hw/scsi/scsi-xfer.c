@@ -233,7 +233,7 @@ static void settle_error(XferPart *part)
     }
 }
 
-static void disk_check_idle(ScsiDisk *disk)
+void disk_io_back(ScsiDisk *disk)
 {
     void (*idle)(void *) = disk->idle;
 
@@ -261,7 +261,7 @@ static void xfer_io_done(BlockReq *io)
         settle_error(part);
         xfer->kind->io_done(xfer, part);
     }
-    disk_check_idle(disk);
+    disk_io_back(disk);
 }
 
 static void part_submit(XferPart *part)
@@ -288,17 +288,22 @@ void xfer_submit(XferPart *part, BlockOp op, uint64_t offset, uint64_t bytes, ui
     part_submit(part);
 }
 
-/* A stop from within block_submit() can't be: errors come back from the loop only. */
+/* What fails once more comes back from the loop, so nothing is kept again meanwhile. */
+void xfer_resume_req(ScsiReq *req)
+{
+    Xfer *xfer = req->priv;
+
+    for (unsigned i = 0; xfer && i < G_N_ELEMENTS(xfer->part); i++) {
+        if (xfer->part[i].state == XFER_KEPT) {
+            part_submit(&xfer->part[i]);
+        }
+    }
+}
+
 void xfer_resume(ScsiDev *dev)
 {
     for (ScsiReq *req = dev->tasks; req; req = req->next) {
-        Xfer *xfer = req->priv;
-
-        for (unsigned i = 0; xfer && i < G_N_ELEMENTS(xfer->part); i++) {
-            if (xfer->part[i].state == XFER_KEPT) {
-                part_submit(&xfer->part[i]);
-            }
-        }
+        xfer_resume_req(req);
     }
 }
 
@@ -333,5 +338,5 @@ void xfer_drain(ScsiDev *dev, void (*idle)(void *), void *opaque)
     }
     disk->idle = idle;
     disk->idle_opaque = opaque;
-    disk_check_idle(disk);
+    disk_io_back(disk);
 }

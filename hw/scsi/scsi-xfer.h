@@ -95,6 +95,7 @@ Xfer *disk_rw_begin(ScsiDisk *disk, ScsiReq *req, const XferKind *kind, DiskRang
 /* For ScsiDevOps. */
 void xfer_more(ScsiDev *dev, ScsiReq *req);
 void xfer_cancel(ScsiDev *dev, ScsiReq *req);
+void xfer_resume_req(ScsiReq *req);
 void xfer_resume(ScsiDev *dev);
 void xfer_drain(ScsiDev *dev, void (*idle)(void *), void *opaque);
 

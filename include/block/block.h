@@ -77,6 +77,8 @@ typedef struct BlockDriver {
     void (*submit)(BlockNode *node, BlockReq *req);
     /* Optional, best effort; a write that was started is never cancelled. */
     void (*cancel)(BlockNode *node, BlockReq *req);
+    /* Optional: the open device of the host that the node is, byte for byte; stays the node's. */
+    int (*host_fd)(const BlockNode *node);
 } BlockDriver;
 
 struct BlockNode {
@@ -154,6 +156,9 @@ void block_drain(BlockNode *node, void (*idle)(void *), void *opaque);
  * node's loop, while it is attached. NULL if the kernel has no memory for it. */
 void *block_buffer_get(BlockNode *node, size_t bytes);
 void block_buffer_put(BlockNode *node, void *buf, size_t bytes);
+
+/* Descriptor of the host's device below node, for SCSI commands to it; -1 if there is none. */
+int block_host_fd(const BlockNode *node);
 
 /* For drivers: done from the loop, with res. On the loop's thread, from within submit or later. */
 void block_complete(BlockReq *req, int res);

@@ -110,6 +110,12 @@ static G_GNUC_UNUSED void mem_release(MemDisk *mem)
     }
 }
 
+/* For what a fake SG_IO answers: nobody uses it. */
+static int mem_host_fd(const BlockNode *node G_GNUC_UNUSED)
+{
+    return 0;
+}
+
 static const OptDesc mem_opts[] = {
     { .name = "size", .type = OPT_SIZE, .offset = offsetof(MemDisk, size) },
     { .name = "ro", .type = OPT_BOOL, .offset = offsetof(MemDisk, ro) },
@@ -124,6 +130,7 @@ static const BlockDriver mem_driver = {
     .open = mem_open,
     .close = mem_close,
     .submit = mem_submit,
+    .host_fd = mem_host_fd,
 };
 
 /* ---- fake adapter ---- */
@@ -194,11 +201,10 @@ static G_GNUC_UNUSED MemDisk *fx_node(Fx *fx, const char *text)
     return node->state;
 }
 
-static G_GNUC_UNUSED void fx_init(Fx *fx, const char *hba)
+static G_GNUC_UNUSED void fx_init_types(Fx *fx, const char *hba, const DeviceType *const *types)
 {
     static const BlockDriver *const drivers[] = { &mem_driver, NULL };
     static const BlockEngineType *const engines[] = { &block_engine_threads, NULL };
-    static const DeviceType *const types[] = { &hba_type, &scsi_hd_type, &scsi_cd_type, NULL };
     Device *dev;
 
     *fx = (Fx){ 0 };
@@ -208,6 +214,13 @@ static G_GNUC_UNUSED void fx_init(Fx *fx, const char *hba)
     dev = fx_device(fx, hba, NULL);
     g_assert_nonnull(dev);
     fx->bus = dev->child->impl;
+}
+
+static G_GNUC_UNUSED void fx_init(Fx *fx, const char *hba)
+{
+    static const DeviceType *const types[] = { &hba_type, &scsi_hd_type, &scsi_cd_type, NULL };
+
+    fx_init_types(fx, hba, types);
 }
 
 static G_GNUC_UNUSED Device *fx_add(Fx *fx, const char *text)

@@ -8,6 +8,10 @@
 extern const DeviceType scsi_hd_type; /* scsi-hd */
 extern const DeviceType scsi_cd_type; /* scsi-cd */
 
+/* Devices of the host: all commands as they are; a disk, with READ and WRITE by the block layer. */
+extern const DeviceType scsi_generic_type;
+extern const DeviceType scsi_block_type;
+
 /*
  * The operator's side of a scsi-cd that is attached, on its loop's thread.
  *

@@ -82,6 +82,8 @@ struct ScsiReq {
     ScsiSense sense;
     bool info_valid; /* the sense data has an INFORMATION field */
     uint32_t info;
+    uint8_t *sense_data; /* of a device that has its own, in place of sense; or NULL */
+    size_t sense_len;
     uint8_t *mem;    /* an answer or a parameter list kept in memory, freed at done */
     size_t mem_len;
     void (*params)(ScsiDev *dev, ScsiReq *req); /* mem holds the whole parameter list */
@@ -131,6 +133,8 @@ struct ScsiDev {
     ScsiSense sense;
     bool sense_info_valid;
     uint32_t sense_info;
+    uint8_t *sense_data;
+    size_t sense_len;
     bool allegiance; /* sense has been neither fetched nor given up */
     bool status_due; /* ... and the status itself has not reached the initiator yet */
     /* the task set, in order of arrival; HEAD in front */
@@ -156,10 +160,11 @@ void scsi_bus_detach(ScsiBus *bus);
 /* Does any unit answer to this target id? */
 bool scsi_bus_has_target(const ScsiBus *bus, unsigned target);
 /* Queues req to its unit. HEAD starts at once; ORDERED when all earlier tasks are done; the others
- * when all earlier HEAD and ORDERED ones are. COMPARE AND WRITE runs alone, as if ORDERED. None starts while an earlier task that was cancelled
- * still has I/O on the medium, so that a retried write is never overtaken by its first try. More
- * than SCSI_MAX_TASKS tasks on a unit: TASK SET FULL. A LUN that does not exist answers INQUIRY,
- * REPORT LUNS and REQUEST SENSE, and 05/25/00 to others. */
+ * when all earlier HEAD and ORDERED ones are; COMPARE AND WRITE runs alone, as if ORDERED. None
+ * starts while an earlier task that was cancelled still has I/O on the medium, so that a retried
+ * write is never overtaken by its first try. More than SCSI_MAX_TASKS tasks on a unit: TASK SET
+ * FULL. A LUN that does not exist answers INQUIRY, REPORT LUNS and REQUEST SENSE, and 05/25/00 to
+ * others. */
 void scsi_submit(ScsiBus *bus, ScsiReq *req);
 /* Task management: done(), with cancelled set, follows for each from the loop, never from within.
  * A request whose done() has come is not known any more and must not be passed. */
