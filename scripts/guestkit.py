@@ -47,7 +47,7 @@ GREETING = "written by the guest through the LSI 53C895A"
 USERSPACE_MARK = "guest: userspace reached"
 DONE_MARK = "guest: report written"
 
-INITRAMFS_INIT = """\
+INITRAMFS_HEAD = """\
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t devtmpfs dev /dev
@@ -60,6 +60,8 @@ while [ ! -b /dev/sda ] && [ $tries -lt 600 ]; do
     usleep 50000
     tries=$((tries + 1))
 done
+"""
+INITRAMFS_INIT = INITRAMFS_HEAD + """\
 root=
 for word in $(cat /proc/cmdline); do
     case $word in root=*) root=${word#root=} ;; esac
@@ -314,14 +316,19 @@ class Cpio:
         return bytes(self._out)
 
 
-def make_initramfs(parts, path):
-    """Writes the initramfs: busybox, modules, and an init that mounts root= and goes there."""
+def make_initramfs(parts, path, init=INITRAMFS_INIT, programs=()):
+    """Writes the initramfs: busybox, modules, and an init that mounts root= and goes there.
+
+    Another init does what it likes; programs are static ones that go to /bin, too.
+    """
     cpio = Cpio()
     for folder in ("bin", "dev", "proc", "root", "modules"):
         cpio.folder(folder)
     cpio.device("dev/console", 5, 1)
     cpio.file("bin/busybox", parts.busybox.read_bytes(), 0o755)
-    cpio.file("init", INITRAMFS_INIT.encode(), 0o755)
+    for program in programs:
+        cpio.file(f"bin/{Path(program).name}", Path(program).read_bytes(), 0o755)
+    cpio.file("init", init.encode(), 0o755)
     modules = parts.modules()
     for name, blob in modules.items():
         cpio.file(f"modules/{name}.ko", blob)

@@ -16,13 +16,12 @@
  * selects the disk, sends IDENTIFY and the CDB, takes data, status and message, and interrupts.
  * The interrupt is waited for on the eventfd, as KVM would; nothing is polled.
  */
+#include "bench-client.h"
 #include "remote/mpqemu-proto.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,9 +29,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -56,37 +53,15 @@ enum {
 
     BLOCK = 4096,
     SECTOR = 512,
-    SILENCE = 5, /* seconds without an answer that end the run */
 };
 
 typedef struct Remote {
-    pid_t pid;
-    int sock;
+    BenchProcess process;
     int irq;
     int resample;
     int ram_fd;
     uint8_t *ram;
 } Remote;
-
-static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...)
-{
-    va_list args;
-
-    fputs("bench-mpqemu: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void send_message(int sock, MpqCmd cmd, const void *payload, size_t size, const int *fds,
                          size_t n_fds)
@@ -110,23 +85,7 @@ static void send_message(int sock, MpqCmd cmd, const void *payload, size_t size,
         memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
     }
     if (sendmsg(sock, &msg, MSG_NOSIGNAL) != (ssize_t)(sizeof(header) + size)) {
-        die("command %d: can't be sent: %s", cmd, strerror(errno));
-    }
-}
-
-static void receive(int sock, void *buf, size_t size)
-{
-    size_t have = 0;
-
-    while (have < size) {
-        ssize_t n = recv(sock, (char *)buf + have, size - have, 0);
-        if (n == 0) {
-            die("the remote has hung up");
-        }
-        if (n < 0 && errno != EINTR) {
-            die("no reply: %s", strerror(errno));
-        }
-        have += n > 0 ? (size_t)n : 0;
+        bench_die("command %d: can't be sent: %s", cmd, strerror(errno));
     }
 }
 
@@ -135,11 +94,11 @@ static uint64_t reply(int sock)
     MpqHeader header;
     uint64_t value = 0;
 
-    receive(sock, &header, sizeof(header));
+    bench_receive(sock, &header, sizeof(header));
     if (header.cmd != MPQ_RET || header.size > sizeof(value)) {
-        die("not a reply: command %d, size %" PRIu64, header.cmd, header.size);
+        bench_die("not a reply: command %d, size %" PRIu64, header.cmd, header.size);
     }
-    receive(sock, &value, header.size);
+    bench_receive(sock, &value, header.size);
     return value;
 }
 
@@ -147,87 +106,32 @@ static uint64_t config_read(const Remote *r, uint32_t addr, int32_t len)
 {
     MpqCfg cfg = { .addr = addr, .len = len };
 
-    send_message(r->sock, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg), NULL, 0);
-    return reply(r->sock);
+    send_message(r->process.sock, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg), NULL, 0);
+    return reply(r->process.sock);
 }
 
 static void config_write(const Remote *r, uint32_t addr, uint32_t value, int32_t len)
 {
     MpqCfg cfg = { .addr = addr, .value = value, .len = len };
 
-    send_message(r->sock, MPQ_PCI_CFGWRITE, &cfg, sizeof(cfg), NULL, 0);
-    reply(r->sock);
+    send_message(r->process.sock, MPQ_PCI_CFGWRITE, &cfg, sizeof(cfg), NULL, 0);
+    reply(r->process.sock);
 }
 
 static uint64_t reg_read(const Remote *r, uint32_t reg, uint32_t size)
 {
     MpqBar bar = { .addr = MMIO_BASE + (uint64_t)reg, .size = size, .memory = 1 };
 
-    send_message(r->sock, MPQ_BAR_READ, &bar, sizeof(bar), NULL, 0);
-    return reply(r->sock);
+    send_message(r->process.sock, MPQ_BAR_READ, &bar, sizeof(bar), NULL, 0);
+    return reply(r->process.sock);
 }
 
 static void reg_write(const Remote *r, uint32_t reg, uint32_t size, uint64_t value)
 {
     MpqBar bar = { .addr = MMIO_BASE + (uint64_t)reg, .value = value, .size = size, .memory = 1 };
 
-    send_message(r->sock, MPQ_BAR_WRITE, &bar, sizeof(bar), NULL, 0);
-    reply(r->sock);
-}
-
-/* A copy of the argument list with the descriptor's number in the place of each FD. */
-static char **with_fd(char **argv, int fd)
-{
-    size_t n = 0;
-
-    while (argv[n]) {
-        n++;
-    }
-    char **out = calloc(n + 1, sizeof(*out));
-    for (size_t i = 0; i < n; i++) {
-        const char *at = strstr(argv[i], "FD");
-        if (!at) {
-            out[i] = argv[i];
-        } else if (asprintf(&out[i], "%.*s%d%s", (int)(at - argv[i]), argv[i], fd, at + 2) < 0) {
-            die("out of memory");
-        }
-    }
-    return out;
-}
-
-static void spawn(Remote *r, char **argv)
-{
-    const struct timeval silence = { .tv_sec = SILENCE };
-    int pair[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0) {
-        die("socketpair: %s", strerror(errno));
-    }
-    char **args = with_fd(argv, pair[1]);
-    r->pid = fork();
-    if (r->pid < 0) {
-        die("fork: %s", strerror(errno));
-    }
-    if (r->pid == 0) {
-        close(pair[0]);
-        execvp(args[0], args);
-        fprintf(stderr, "bench-mpqemu: %s: %s\n", args[0], strerror(errno));
-        _exit(127);
-    }
-    close(pair[1]);
-    free(args);
-    r->sock = pair[0];
-    setsockopt(r->sock, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
-}
-
-static void finish(Remote *r)
-{
-    int status;
-
-    close(r->sock);
-    if (waitpid(r->pid, &status, 0) < 0 || status != 0) {
-        die("the remote ended with status %#x", status);
-    }
+    send_message(r->process.sock, MPQ_BAR_WRITE, &bar, sizeof(bar), NULL, 0);
+    reply(r->process.sock);
 }
 
 /* Guest memory, interrupt and BAR as a VM's firmware would leave them. */
@@ -237,21 +141,21 @@ static void set_up(Remote *r)
 
     r->ram_fd = memfd_create("ram", MFD_CLOEXEC);
     if (r->ram_fd < 0 || ftruncate(r->ram_fd, RAM_SIZE) < 0) {
-        die("memfd: %s", strerror(errno));
+        bench_die("memfd: %s", strerror(errno));
     }
     r->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, r->ram_fd, 0);
     if (r->ram == MAP_FAILED) {
-        die("mmap: %s", strerror(errno));
+        bench_die("mmap: %s", strerror(errno));
     }
     r->irq = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     r->resample = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
-    send_message(r->sock, MPQ_SYNC_SYSMEM, &map, sizeof(map), &r->ram_fd, 1);
-    send_message(r->sock, MPQ_SET_IRQFD, NULL, 0, (const int[]){ r->irq, r->resample }, 2);
-    send_message(r->sock, MPQ_DEVICE_RESET, NULL, 0, NULL, 0);
-    reply(r->sock);
+    send_message(r->process.sock, MPQ_SYNC_SYSMEM, &map, sizeof(map), &r->ram_fd, 1);
+    send_message(r->process.sock, MPQ_SET_IRQFD, NULL, 0, (const int[]){ r->irq, r->resample }, 2);
+    send_message(r->process.sock, MPQ_DEVICE_RESET, NULL, 0, NULL, 0);
+    reply(r->process.sock);
     if (config_read(r, 0, 4) != 0x00121000) {
-        die("not a 53C895A: ids %08" PRIx64, config_read(r, 0, 4));
+        bench_die("not a 53C895A: ids %08" PRIx64, config_read(r, 0, 4));
     }
     config_write(r, 0x14, MMIO_BASE, 4);
     config_write(r, 0x04, 6, 2); /* memory, bus master */
@@ -288,16 +192,16 @@ static uint8_t run_script(const Remote *r)
 
     r->ram[STATUS_AT] = 0xff;
     reg_write(r, REG_DSP, 4, SCRIPT_AT);
-    if (poll(&irq, 1, SILENCE * 1000) != 1) {
-        die("no interrupt; ISTAT0 %02" PRIx64, reg_read(r, REG_ISTAT0, 1));
+    if (poll(&irq, 1, BENCH_SILENCE * 1000) != 1) {
+        bench_die("no interrupt; ISTAT0 %02" PRIx64, reg_read(r, REG_ISTAT0, 1));
     }
     if (read(r->irq, &count, sizeof(count)) != sizeof(count)) {
-        die("eventfd: %s", strerror(errno));
+        bench_die("eventfd: %s", strerror(errno));
     }
     uint64_t dstat = reg_read(r, REG_DSTAT, 1);
     if (!(dstat & DSTAT_SIR)) {
-        die("the script stopped: DSTAT %02" PRIx64 " SIST %04" PRIx64 " DSP %08" PRIx64, dstat,
-            reg_read(r, REG_SIST0, 2), reg_read(r, REG_DSP, 4));
+        bench_die("the script stopped: DSTAT %02" PRIx64 " SIST %04" PRIx64 " DSP %08" PRIx64,
+                  dstat, reg_read(r, REG_SIST0, 2), reg_read(r, REG_DSP, 4));
     }
     return r->ram[STATUS_AT];
 }
@@ -309,7 +213,7 @@ static void wait_ready(const Remote *r)
     memset(r->ram + CDB_AT, 0, 16);
     for (int tries = 0; run_script(r) != 0; tries++) {
         if (tries == 5) {
-            die("the disk does not become ready: status %02x", r->ram[STATUS_AT]);
+            bench_die("the disk does not become ready: status %02x", r->ram[STATUS_AT]);
         }
     }
 }
@@ -320,7 +224,7 @@ static uint32_t disk_blocks(const Remote *r)
     memset(r->ram + CDB_AT, 0, 16);
     r->ram[CDB_AT] = 0x25; /* READ CAPACITY(10) */
     if (run_script(r) != 0) {
-        die("READ CAPACITY: status %02x", r->ram[STATUS_AT]);
+        bench_die("READ CAPACITY: status %02x", r->ram[STATUS_AT]);
     }
     const uint8_t *last = r->ram + DATA_AT;
     uint32_t sectors = ((uint32_t)last[0] << 24 | last[1] << 16 | last[2] << 8 | last[3]) + 1;
@@ -336,7 +240,7 @@ static void read_block(const Remote *r, uint32_t block)
 
     memcpy(r->ram + CDB_AT, cdb, sizeof(cdb));
     if (run_script(r) != 0) {
-        die("READ: status %02x", r->ram[STATUS_AT]);
+        bench_die("READ: status %02x", r->ram[STATUS_AT]);
     }
 }
 
@@ -383,12 +287,12 @@ static int measure_start(long n, char **argv)
 {
     for (long i = 0; i < n; i++) {
         Remote r = { 0 };
-        uint64_t begun = now_ns();
+        uint64_t begun = bench_now_ns();
 
-        spawn(&r, argv);
+        bench_spawn(&r.process, argv);
         config_read(&r, 0, 2);
-        printf("start %" PRIu64 "\n", now_ns() - begun);
-        finish(&r);
+        printf("start %" PRIu64 "\n", bench_now_ns() - begun);
+        bench_finish(&r.process);
     }
     return 0;
 }
@@ -397,28 +301,28 @@ static int measure_run(long n, char **argv)
 {
     Remote r = { 0 };
 
-    spawn(&r, argv);
+    bench_spawn(&r.process, argv);
     set_up(&r);
     wait_ready(&r);
     uint32_t blocks = disk_blocks(&r);
     if (blocks < 1) {
-        die("the disk is too small");
+        bench_die("the disk is too small");
     }
     put_script(&r, 10, BLOCK);
     read_block(&r, 0);
-    print_memory(r.pid);
+    print_memory(r.process.pid);
 
     for (long i = 0; i < n; i++) {
-        uint64_t begun = now_ns();
+        uint64_t begun = bench_now_ns();
         reg_read(&r, REG_ISTAT0, 1);
-        printf("register %" PRIu64 "\n", now_ns() - begun);
+        printf("register %" PRIu64 "\n", bench_now_ns() - begun);
     }
     for (long i = 0; i < n; i++) {
-        uint64_t begun = now_ns();
+        uint64_t begun = bench_now_ns();
         read_block(&r, (uint32_t)((uint64_t)i * 7919 % blocks));
-        printf("read %" PRIu64 "\n", now_ns() - begun);
+        printf("read %" PRIu64 "\n", bench_now_ns() - begun);
     }
-    finish(&r);
+    bench_finish(&r.process);
     return 0;
 }
 
@@ -432,7 +336,7 @@ static int measure_bare(long n)
     int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0) {
-        die("socketpair: %s", strerror(errno));
+        bench_die("socketpair: %s", strerror(errno));
     }
     pid_t child = fork();
     if (child == 0) {
@@ -444,12 +348,12 @@ static int measure_bare(long n)
     }
     close(pair[1]);
     for (long i = 0; i < n; i++) {
-        uint64_t begun = now_ns();
+        uint64_t begun = bench_now_ns();
         if (send(pair[0], &request, sizeof(request), MSG_NOSIGNAL) != sizeof(request)) {
-            die("send: %s", strerror(errno));
+            bench_die("send: %s", strerror(errno));
         }
-        receive(pair[0], &ret, sizeof(ret));
-        printf("bare %" PRIu64 "\n", now_ns() - begun);
+        bench_receive(pair[0], &ret, sizeof(ret));
+        printf("bare %" PRIu64 "\n", bench_now_ns() - begun);
     }
     close(pair[0]);
     waitpid(child, NULL, 0);
