@@ -54,6 +54,15 @@ static void task_free(LsiTask *t)
     g_free(t);
 }
 
+/* A finished task whose status the initiator has now, or will never get. */
+static void task_end(LsiTask *t)
+{
+    if (t->req.status == SCSI_CHECK_CONDITION) {
+        scsi_status_sent(t->s->scsi, t->req.target, t->req.lun);
+    }
+    task_free(t);
+}
+
 static void task_cancel(LsiTask *t)
 {
     Lsi *s = t->s;
@@ -67,7 +76,7 @@ static void task_cancel(LsiTask *t)
         t->pending = false;
     }
     if (t->finished) {
-        task_free(t);
+        task_end(t);
         return;
     }
     task_unlink(t);
@@ -443,8 +452,7 @@ void lsi_bus_in_advance(Lsi *s, size_t n)
         st->msg_in_pos += n;
         break;
     case PHASE_STATUS:
-        task_free(s->current);
-        s->current = NULL;
+        task_end(g_steal_pointer(&s->current));
         lsi_msg_in_queue(s, &complete, 1);
         st->after = LSI_AFTER_COMPLETE;
         lsi_bus_settle(s);

@@ -93,6 +93,7 @@ bool lsi_realize(Device *dev, const LsiModel *model, GError **errp)
         return false;
     }
     s->scsi = scsi_bus_new(dev, model->max_id, LSI_OWN_ID);
+    scsi_bus_tells_status(s->scsi);
     dev->child->impl = s->scsi;
     lsi_regs_reset(s);
     return true;

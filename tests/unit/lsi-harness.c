@@ -186,11 +186,12 @@ static void on_idle(void *opaque)
 
 void lt_settle(LsiTest *t)
 {
+    int64_t end = loop_now_ns() + 10 * INT64_C(1000000000);
     bool idle = false;
 
     lt_hold(false);
     t->pci->ops->drain(t->pci, on_idle, &idle);
-    for (int64_t end = loop_now_ns() + 10 * INT64_C(1000000000); !idle;) {
+    while (!idle) {
         loop_turn(t->loop, 100);
         g_assert_cmpint(loop_now_ns(), <, end);
     }

@@ -549,6 +549,41 @@ static void test_many_tags(void)
     lt_free(t);
 }
 
+/* Two tagged commands fail at depth two: each REQUEST SENSE finds what its own command left, though
+ * the second was on its way before the status of the first was told. */
+static void test_sense_at_depth(void)
+{
+    enum { N = 2 };
+    LsiTest *t = lt_new_ready("lsi53c895a", 1);
+    unsigned failed = 0;
+    uint32_t dsp = 0;
+
+    for (unsigned i = 0; i < N; i++) {
+        const uint8_t msg[] = { 0xc0, 0x20, i };
+        Dispatch d = dispatch(t, 0, 3, 10);
+        put_msg(t, msg, 3);
+        put_table(t, M_DSA, LT_DATA, 256, 256);
+        put_rw10(t, 0x28, i ? LT_DISK_BLOCKS : 3, 1); /* the second one is out of range */
+        lt_hold(i == 0);
+        lt_run(t, d.start);
+        if (vector(t) == V_COMPLETE) {
+            g_assert_cmphex(t->ram[M_STATUS], ==, SCSI_CHECK_CONDITION);
+            failed++;
+        } else {
+            dsp = d.reselect;
+        }
+    }
+    g_assert_cmpuint(failed, ==, 1);
+    firmware_sense(t, 0, 0x05, 0x21, 0x00);
+    lt_hold(false);
+    Dispatch d = dispatch(t, 0, 3, 10);
+    put_table(t, M_DSA, LT_DATA, 256, 256);
+    run_to_complete(t, &d, dsp);
+    g_assert_cmphex(t->ram[M_STATUS], ==, SCSI_GOOD);
+    expect_blocks(t, 0, 3, 1);
+    lt_free(t);
+}
+
 /* ---- phase mismatch ---- */
 
 /* The target has 512 bytes, the tables want 256 + 1000. */
@@ -973,6 +1008,7 @@ int main(int argc, char **argv)
     g_test_add_func("/lsi/bus/no-disc-priv", test_no_disc_priv);
     g_test_add_func("/lsi/bus/many-tags", test_many_tags);
     g_test_add_func("/lsi/bus/udc", test_udc);
+    g_test_add_func("/lsi/bus/sense-at-depth", test_sense_at_depth);
     g_test_add_func("/lsi/mismatch/pmj", test_pmj);
     g_test_add_func("/lsi/mismatch/interrupt", test_ma_interrupt);
     g_test_add_func("/lsi/mismatch/enndj", test_enndj);
