@@ -5,6 +5,7 @@ Both guests run under TCG in the same QEMU, with the same kernel, memory and ima
 their prompts all the time; they take turns in short rounds, in which the other one is idle.
 """
 
+import re
 import sys
 import tempfile
 import unittest
@@ -24,6 +25,7 @@ DISK_SIZE = 64 << 20
 
 GUEST_INIT = guestkit.INITRAMFS_HEAD + f"""\
 stty -echo
+dmesg -n 1
 echo "{vfio_user.PROMPT}"
 while read -r line; do
     echo "[[begin]]"
@@ -44,16 +46,23 @@ def _own_disk(disk):
             '-device', 'scsi-hd,drive=drive0,bus=lsi0.0,scsi-id=0']
 
 
+def _iops(vm, depth):
+    said = vm.run(f'guest-load /dev/sda {depth} {MILLISECONDS}')
+    found = re.search(r'^iops (\d+)$', said, re.M)
+    if not found:
+        raise Unavailable(f'the guest said: {said}')
+    return int(found[1])
+
+
 def _take_turns(guests, rounds):
     """Samples of each guest by depth."""
     samples = {name: defaultdict(list) for name in guests}
     for vm in guests.values():
-        vm.run(f'guest-load /dev/sda {max(DEPTHS)} {MILLISECONDS}')  # translates the guest's code
+        _iops(vm, max(DEPTHS))  # for QEMU to translate the guest's code
     for _ in range(rounds):
         for depth in DEPTHS:
             for name, vm in guests.items():
-                said = vm.run(f'guest-load /dev/sda {depth} {MILLISECONDS}')
-                samples[name][depth].append(int(said.split()[-1]))
+                samples[name][depth].append(_iops(vm, depth))
     return samples
 
 
