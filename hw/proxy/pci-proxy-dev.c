@@ -5,16 +5,19 @@
  *   -device x-pci-proxy-dev,fd=N                 a connected socket, as QEMU's own takes it
  *   -device x-pci-proxy-dev,socket=P,reconnect=S a path, tried again every S seconds when lost
  *
+ * and protocol=vfio-user where the remote speaks that rather than mpqemu.
+ *
  * The remote is the source of truth: every access to config space and BARs is a message to it and
  * is answered by it. The own config[] is what the board decodes addresses by; writes go to both,
- * reads come from the remote. proxy-link.c is the conversation, proxy-probe.c its beginning,
- * proxy-irq.c the interrupt, memory-sync.c guest memory; here they become a device.
+ * reads come from the remote. proxy-link.c is the conversation, proxy-mpqemu.c and
+ * proxy-vfio-user.c its languages, proxy-probe.c its beginning, proxy-irq.c the interrupt,
+ * memory-sync.c guest memory; here they become a device.
  *
  *   attach ─► ready ──────────────────────────────────────► detach
- *               ▲ └─ lost ─► down ─ timer: connected ─► asking
- *               └───── same ids: replay of the guest's config ──┘
+ *               ▲ └─ lost ─► down ─ timer: connected ─► (greeting ─►) asking
+ *               └───── same ids: replay of the guest's config ─────────────┘
  *
- * Down and asking, the function is like a slot that somebody has emptied: reads are all ones,
+ * Until it is ready, the function is like a slot that somebody has emptied: reads are all ones,
  * writes are dropped, the pin is down, and the machine goes on. Coming back, the remote gets the
  * memory map, the eventfds, BARs and command register, so it decodes as the guest believes; its
  * registers are those of a chip after power-on, which is for the guest's driver to find out and to
@@ -29,8 +32,8 @@
 #include "hw/proxy/pci-proxy-dev.h"
 #include "hw/pci/pci.h"
 #include "memory-sync.h"
+#include "proxy-client.h"
 #include "proxy-irq.h"
-#include "proxy-link.h"
 #include "proxy-probe.h"
 #include "proxy-socket.h"
 #include "util/error.h"
@@ -41,12 +44,13 @@
 #define NS_PER_MS INT64_C(1000000)
 #define NS_PER_SEC INT64_C(1000000000)
 
-typedef enum ProxyState { PROXY_DOWN, PROXY_ASKING, PROXY_READY } ProxyState;
+typedef enum ProxyState { PROXY_DOWN, PROXY_GREETING, PROXY_ASKING, PROXY_READY } ProxyState;
 
 typedef struct PciProxyDev {
     PciDev pci;
     /* properties */
     char *fd_text, *socket;
+    int protocol;          /* ProxyProtocol */
     uint32_t reconnect;    /* seconds; 0: never */
     uint32_t timeout_ms;   /* of a reply */
     uint32_t heartbeat_ms; /* 0: none */
@@ -55,7 +59,7 @@ typedef struct PciProxyDev {
     PciBar bars[PCI_NUM_BARS];
     ProxyState state;
     bool attached;
-    ProxyLink link;
+    ProxyClient client;
     MemorySync sync;
     ProxyIrq irq;
     LoopTimer heartbeat, retry;
@@ -88,38 +92,62 @@ static bool ask_irq_level(PciDev *pci, bool *level)
     uint32_t status;
 
     *level = false;
-    if (!is_ready(proxy) || !proxy_link_cfg_read(&proxy->link, PCI_STATUS, 2, &status)) {
+    if (!is_ready(proxy) || !proxy_cfg_read(&proxy->client, PCI_STATUS, 2, &status)) {
         return false;
     }
     *level = status & PCI_STATUS_INTX;
     return true;
 }
 
-static uint64_t bar_access(PciDev *pci, MpqCmd cmd, unsigned i, uint64_t off, uint64_t value,
-                           unsigned size)
+static void unmask_irq(PciDev *pci)
 {
     PciProxyDev *proxy = (PciProxyDev *)pci;
-    MpqBar bar = { .value = value, .size = size, .memory = pci->bars[i].kind == PCI_BAR_MEM32 };
-    uint64_t base;
 
-    if (!is_ready(proxy) || !pci_bar_base(pci, i, &base)) {
+    if (is_ready(proxy)) {
+        proxy->client.ops->unmask(&proxy->client);
+    }
+}
+
+static const ProxyIrqOps *irq_ops_of(const PciProxyDev *proxy)
+{
+    static const ProxyIrqOps plain = { .ask = ask_irq_level };
+    static const ProxyIrqOps masked = { .ask = ask_irq_level, .unmask = unmask_irq };
+
+    return proxy->client.ops->unmask ? &masked : &plain;
+}
+
+static uint64_t read_bar(PciDev *pci, unsigned i, uint64_t off, unsigned size)
+{
+    PciProxyDev *proxy = (PciProxyDev *)pci;
+    uint64_t value;
+
+    if (!is_ready(proxy)) {
         return UINT64_MAX;
     }
-    bar.addr = base + off;
-    proxy_link_request(&proxy->link, cmd, &bar, sizeof(bar), &value);
+    value = proxy->client.ops->bar_read(&proxy->client, pci, i, off, size);
     proxy_irq_settle(&proxy->irq);
     return value;
+}
+
+static void write_bar(PciDev *pci, unsigned i, uint64_t off, uint64_t value, unsigned size)
+{
+    PciProxyDev *proxy = (PciProxyDev *)pci;
+
+    if (is_ready(proxy)) {
+        proxy->client.ops->bar_write(&proxy->client, pci, i, off, value, size);
+        proxy_irq_settle(&proxy->irq);
+    }
 }
 
 /* A BAR's door isn't told which BAR it is. */
 #define BAR_DOOR(n)                                                                                \
     static uint64_t bar##n##_read(PciDev *pci, uint64_t off, unsigned size)                        \
     {                                                                                              \
-        return bar_access(pci, MPQ_BAR_READ, n, off, 0, size);                                     \
+        return read_bar(pci, n, off, size);                                                        \
     }                                                                                              \
     static void bar##n##_write(PciDev *pci, uint64_t off, uint64_t value, unsigned size)           \
     {                                                                                              \
-        bar_access(pci, MPQ_BAR_WRITE, n, off, value, size);                                       \
+        write_bar(pci, n, off, value, size);                                                       \
     }
 BAR_DOOR(0)
 BAR_DOOR(1)
@@ -136,7 +164,7 @@ static const struct {
     { bar3_read, bar3_write }, { bar4_read, bar4_write }, { bar5_read, bar5_write },
 };
 
-static uint32_t proxy_cfg_read(PciDev *pci, unsigned addr, unsigned len)
+static uint32_t dev_cfg_read(PciDev *pci, unsigned addr, unsigned len)
 {
     PciProxyDev *proxy = (PciProxyDev *)pci;
     unsigned skip = 0, wide = len;
@@ -149,19 +177,19 @@ static uint32_t proxy_cfg_read(PciDev *pci, unsigned addr, unsigned len)
         wide = sizeof(value);
     }
     if (is_ready(proxy)) {
-        proxy_link_cfg_read(&proxy->link, addr - skip, wide, &value);
+        proxy_cfg_read(&proxy->client, addr - skip, wide, &value);
     }
     value = value >> (8 * skip) & (UINT32_MAX >> (32 - 8 * len));
     trace(PCI, "%s: config 0x%02x/%u -> 0x%x", pci_dev_name(pci), addr, len, value);
     return value;
 }
 
-static void proxy_cfg_write(PciDev *pci, unsigned addr, uint32_t value, unsigned len)
+static void dev_cfg_write(PciDev *pci, unsigned addr, uint32_t value, unsigned len)
 {
     PciProxyDev *proxy = (PciProxyDev *)pci;
 
     if (is_ready(proxy)) {
-        proxy_link_cfg_write(&proxy->link, addr, value, len);
+        proxy_cfg_write(&proxy->client, addr, value, len);
         proxy_irq_settle(&proxy->irq);
     }
 }
@@ -172,27 +200,26 @@ static void proxy_cfg_write(PciDev *pci, unsigned addr, uint32_t value, unsigned
 static void config_replay(PciProxyDev *proxy)
 {
     const PciDev *pci = &proxy->pci;
-    ProxyLink *link = &proxy->link;
+    ProxyClient *client = &proxy->client;
 
     for (unsigned i = 0; i < pci->n_bars; i++) {
         unsigned addr = PCI_BAR0 + 4 * i;
 
         if (pci->bars[i].kind != PCI_BAR_NONE) {
-            proxy_link_cfg_write(link, addr, config_get(pci, addr, 4), 4);
+            proxy_cfg_write(client, addr, config_get(pci, addr, 4), 4);
         }
     }
-    proxy_link_cfg_write(link, PCI_CACHE_LINE, config_get(pci, PCI_CACHE_LINE, 2), 2);
-    proxy_link_cfg_write(link, PCI_INT_LINE, config_get(pci, PCI_INT_LINE, 1), 1);
-    proxy_link_cfg_write(link, PCI_COMMAND, config_get(pci, PCI_COMMAND, 2), 2);
+    proxy_cfg_write(client, PCI_CACHE_LINE, config_get(pci, PCI_CACHE_LINE, 2), 2);
+    proxy_cfg_write(client, PCI_INT_LINE, config_get(pci, PCI_INT_LINE, 1), 1);
+    proxy_cfg_write(client, PCI_COMMAND, config_get(pci, PCI_COMMAND, 2), 2);
 }
 
 static void proxy_reset(PciDev *pci)
 {
     PciProxyDev *proxy = (PciProxyDev *)pci;
-    uint64_t value;
 
     if (is_ready(proxy)) {
-        proxy_link_request(&proxy->link, MPQ_DEVICE_RESET, NULL, 0, &value);
+        proxy->client.ops->reset(&proxy->client);
         config_replay(proxy);
     }
     proxy_irq_clear(&proxy->irq);
@@ -223,7 +250,7 @@ static void heartbeat_arm(PciProxyDev *proxy)
     uint32_t ms = proxy->heartbeat_ms;
 
     if (ms > 0) {
-        ms = proxy->link.owed > 0 ? MIN(ms, proxy->timeout_ms + 1) : ms;
+        ms = proxy->client.link.owed > 0 ? MIN(ms, proxy->timeout_ms + 1) : ms;
         loop_timer_arm(&proxy->heartbeat, loop_now_ns() + ms * NS_PER_MS);
     }
 }
@@ -232,14 +259,14 @@ static void heartbeat_arm(PciProxyDev *proxy)
 static void on_heartbeat(void *opaque)
 {
     PciProxyDev *proxy = opaque;
-    MpqCfg cfg = { .addr = PCI_VENDOR_ID, .len = 2 };
+    ProxyLink *link = &proxy->client.link;
 
-    if (proxy->link.owed > 0) {
-        proxy_link_check(&proxy->link);
-    } else if (is_ready(proxy) && proxy->seen == proxy->link.requests) {
-        proxy_link_ask(&proxy->link, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg));
+    if (link->owed > 0) {
+        proxy_link_check(link);
+    } else if (is_ready(proxy) && proxy->seen == link->requests) {
+        proxy->client.ops->ask(&proxy->client, 2);
     }
-    proxy->seen = proxy->link.requests;
+    proxy->seen = link->requests;
     heartbeat_arm(proxy);
 }
 
@@ -262,7 +289,7 @@ static void on_lost(void *opaque, const char *why)
         return; /* attach() fails, and says so */
     }
     if (was_ready) {
-        log_line(proxy->link.name, "%s; %s", why,
+        log_line(proxy->client.link.name, "%s; %s", why,
                  proxy->reconnect > 0 ? "the device is gone until it is back"
                                       : "the device is gone");
         proxy_irq_clear(&proxy->irq);
@@ -272,48 +299,86 @@ static void on_lost(void *opaque, const char *why)
 
 static bool send_irqfds(PciProxyDev *proxy)
 {
-    const int fds[] = { proxy->irq.irqfd, proxy->irq.resamplefd };
+    const ProxyIrq *irq = &proxy->irq;
 
-    return proxy_link_post(&proxy->link, MPQ_SET_IRQFD, NULL, 0, fds, G_N_ELEMENTS(fds));
+    return proxy->client.ops->set_irqfds(&proxy->client, irq->irqfd, irq->resamplefd,
+                                         irq->host_takes_it);
+}
+
+/* The remote that is there now is not the one for us. */
+static void turn_away(PciProxyDev *proxy)
+{
+    if (proxy_link_is_open(&proxy->client.link)) {
+        proxy_link_close(&proxy->client.link);
+        proxy->state = PROXY_DOWN;
+        retry_arm(proxy);
+    }
+}
+
+static void start_asking(PciProxyDev *proxy)
+{
+    proxy->state = PROXY_ASKING;
+    if (!memory_sync_again(&proxy->sync) || !send_irqfds(proxy) ||
+        !proxy->client.ops->ask(&proxy->client, 4)) {
+        turn_away(proxy);
+    }
 }
 
 static void on_retry(void *opaque)
 {
     PciProxyDev *proxy = opaque;
-    MpqCfg cfg = { .addr = PCI_VENDOR_ID, .len = 4 };
+    ProxyClient *client = &proxy->client;
     int fd = proxy_socket_connect(proxy->socket, NULL);
 
-    if (fd < 0 || proxy_link_open(&proxy->link, fd) < 0) {
+    if (fd < 0 || proxy_link_open(&client->link, fd) < 0) {
         retry_arm(proxy);
-        return;
-    }
-    proxy->state = PROXY_ASKING;
-    if (memory_sync_again(&proxy->sync) && send_irqfds(proxy)) {
-        proxy_link_ask(&proxy->link, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg));
+    } else if (client->ops->greeting) {
+        ProxyMessage message = client->ops->greeting();
+
+        proxy->state = PROXY_GREETING;
+        proxy_link_ask(&client->link, &message);
+    } else {
+        start_asking(proxy);
     }
 }
 
-static void on_answered(void *opaque, uint64_t value)
+static void on_greeted(PciProxyDev *proxy, const ProxyReply *reply)
 {
-    PciProxyDev *proxy = opaque;
-    const PciDev *pci = &proxy->pci;
+    g_autoptr(GError) err = NULL;
 
-    if (proxy->state != PROXY_ASKING) {
-        return; /* a heartbeat */
+    if (proxy->client.ops->greeted(&proxy->client, reply, &err)) {
+        start_asking(proxy);
+    } else {
+        log_line(proxy->client.link.name, "'%s': %s", proxy->socket, err->message);
+        turn_away(proxy);
     }
-    if (value != config_get(pci, PCI_VENDOR_ID, 4)) {
-        log_line(proxy->link.name, "another device is on '%s': ids %08" PRIx64, proxy->socket,
-                 value);
-        proxy_link_close(&proxy->link);
-        proxy->state = PROXY_DOWN;
-        retry_arm(proxy);
+}
+
+static void on_identified(PciProxyDev *proxy, uint64_t ids)
+{
+    const ProxyLink *link = &proxy->client.link;
+
+    if (ids != config_get(&proxy->pci, PCI_VENDOR_ID, 4)) {
+        log_line(link->name, "another device is on '%s': ids %08" PRIx64, proxy->socket, ids);
+        turn_away(proxy);
         return;
     }
     config_replay(proxy);
-    if (proxy_link_is_open(&proxy->link)) {
+    if (proxy_link_is_open(link)) {
         proxy->state = PROXY_READY;
-        log_line(proxy->link.name, "the remote is back");
+        log_line(link->name, "the remote is back");
     }
+}
+
+static void on_answered(void *opaque, const ProxyReply *reply)
+{
+    PciProxyDev *proxy = opaque;
+
+    if (proxy->state == PROXY_GREETING) {
+        on_greeted(proxy, reply);
+    } else if (proxy->state == PROXY_ASKING) {
+        on_identified(proxy, proxy->client.ops->answer(reply));
+    } /* else a heartbeat */
 }
 
 static const ProxyLinkOps link_ops = { .lost = on_lost, .answered = on_answered };
@@ -332,16 +397,32 @@ static bool open_link(PciProxyDev *proxy, GError **errp)
     if (fd < 0) {
         return !proxy->socket ? error_set(errp, "the socket was used before") : false;
     }
-    ret = proxy_link_open(&proxy->link, fd);
+    ret = proxy_link_open(&proxy->client.link, fd);
     return ret == 0 || error_set(errp, "can't watch the socket: %s", g_strerror(-ret));
+}
+
+static bool greet(PciProxyDev *proxy, GError **errp)
+{
+    ProxyClient *client = &proxy->client;
+    ProxyMessage message;
+    ProxyReply reply;
+
+    if (!client->ops->greeting) {
+        return true;
+    }
+    message = client->ops->greeting();
+    if (!proxy_link_request(&client->link, &message, &reply)) {
+        return proxy_no_answer(client, errp);
+    }
+    return client->ops->greeted(client, &reply, errp);
 }
 
 static bool probe(PciProxyDev *proxy, GError **errp)
 {
     PciDev *pci = &proxy->pci;
 
-    if (!proxy_probe_ids(&proxy->link, pci, errp) ||
-        !proxy_probe_bars(&proxy->link, proxy->bars, errp)) {
+    if (!proxy_probe_ids(&proxy->client, pci, errp) ||
+        !proxy_probe_bars(&proxy->client, proxy->bars, errp)) {
         return false;
     }
     for (unsigned i = 0; i < PCI_NUM_BARS; i++) {
@@ -363,22 +444,24 @@ static void proxy_detach(PciDev *pci)
     loop_timer_disarm(&proxy->retry);
     memory_sync_fini(&proxy->sync);
     proxy_irq_fini(&proxy->irq);
-    proxy_link_close(&proxy->link);
+    proxy_link_close(&proxy->client.link);
 }
 
 static bool begin(PciProxyDev *proxy, GError **errp)
 {
     PciDev *pci = &proxy->pci;
 
-    if (!open_link(proxy, errp)) {
+    if (!open_link(proxy, errp) || !greet(proxy, errp)) {
         return false;
     }
-    memory_sync_init(&proxy->sync, &proxy->link, pci->host->map);
-    if (!proxy_irq_init(&proxy->irq, pci, ask_irq_level, errp)) {
+    memory_sync_init(&proxy->sync, &proxy->client, pci->host->map);
+    if (!proxy_irq_init(&proxy->irq, pci, irq_ops_of(proxy), errp)) {
         return false;
     }
-    send_irqfds(proxy); /* if this fails, so does the probe, which says why */
-    return probe(proxy, errp);
+    if (!send_irqfds(proxy) && proxy_link_is_open(&proxy->client.link)) {
+        return error_set(errp, "the remote does not take the descriptors of its interrupt");
+    }
+    return probe(proxy, errp); /* which also says why the link is lost */
 }
 
 static bool proxy_attach(PciDev *pci, GError **errp)
@@ -388,15 +471,15 @@ static bool proxy_attach(PciDev *pci, GError **errp)
     loop_work_init(&proxy->idle_work, pci->loop, on_idle, proxy);
     loop_timer_init(&proxy->heartbeat, pci->loop, on_heartbeat, proxy);
     loop_timer_init(&proxy->retry, pci->loop, on_retry, proxy);
-    proxy_link_init(&proxy->link, pci->loop, pci_dev_name(pci), proxy->timeout_ms, &link_ops,
-                    proxy);
-    proxy->link.quiet = true;
+    proxy_client_init(&proxy->client, proxy->protocol, pci->loop, pci_dev_name(pci),
+                      proxy->timeout_ms, &link_ops, proxy);
+    proxy->client.link.quiet = true;
     if (!begin(proxy, errp)) {
         proxy_detach(pci);
         g_prefix_error(errp, "device '%s': ", pci_dev_name(pci));
         return false;
     }
-    proxy->link.quiet = false;
+    proxy->client.link.quiet = false;
     proxy->attached = true;
     proxy->state = PROXY_READY;
     heartbeat_arm(proxy);
@@ -412,8 +495,8 @@ static const PciDevOps proxy_ops = {
     .detach = proxy_detach,
     .drain = proxy_drain,
     .reset = proxy_reset,
-    .cfg_read = proxy_cfg_read,
-    .cfg_write = proxy_cfg_write,
+    .cfg_read = dev_cfg_read,
+    .cfg_write = dev_cfg_write,
 };
 
 static bool fd_is_taken(const Device *dev, int fd)
@@ -468,6 +551,8 @@ static void proxy_unrealize(Device *dev)
 
 #define PROXY(field) offsetof(PciProxyDev, field)
 
+static const char *const protocol_names[] = { "mpqemu", "vfio-user", NULL };
+
 static const OptDesc proxy_props[] = {
     { .name = "fd",
       .type = OPT_STRING,
@@ -477,6 +562,12 @@ static const OptDesc proxy_props[] = {
       .type = OPT_STRING,
       .offset = PROXY(socket),
       .help = "UNIX socket that the remote listens on" },
+    { .name = "protocol",
+      .type = OPT_ENUM,
+      .offset = PROXY(protocol),
+      .def = PROXY_MPQEMU,
+      .names = protocol_names,
+      .help = "what the remote speaks: mpqemu or vfio-user" },
     { .name = "reconnect",
       .type = OPT_U32,
       .offset = PROXY(reconnect),

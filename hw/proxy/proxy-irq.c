@@ -30,6 +30,12 @@
  *
  * Such a remote would signal for ever if each of its signals were answered by a resample event, so
  * there is one at most until the line has been up or the guest was here again.
+ *
+ * A remote that speaks vfio-user masks its line with each signal, and evaluates it anew when it is
+ * unmasked. That takes the place of the resample event here, and must follow every signal sooner
+ * or later, as there is no other before it: at once if the line is found down, else when it is. As
+ * writes to its BARs are posted, what one raises may also be signalled after step 1; then it is the
+ * loop that finds it.
  */
 #include "proxy-irq.h"
 #include "util/error.h"
@@ -43,16 +49,26 @@
 
 /* Takes what was signalled; false if nothing was. The remote shares O_NONBLOCK with us and may
  * take it away, so not to wait is asked for in the call. */
-static bool take_signal(const ProxyIrq *irq)
+static bool take_signal(ProxyIrq *irq)
 {
     uint64_t count;
     struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
+    bool taken = preadv2(irq->irqfd, &iov, 1, -1, RWF_NOWAIT) == sizeof(count);
 
-    return preadv2(irq->irqfd, &iov, 1, -1, RWF_NOWAIT) == sizeof(count);
+    irq->masked |= taken && irq->ops->unmask;
+    return taken;
+}
+
+static void unmask(ProxyIrq *irq)
+{
+    if (irq->masked) {
+        irq->masked = false;
+        irq->ops->unmask(irq->pci);
+    }
 }
 
 /* A full counter needs no write: it is signalled already. */
-static void resample(ProxyIrq *irq)
+static void signal_resamplefd(ProxyIrq *irq)
 {
     struct pollfd room = { .fd = irq->resamplefd, .events = POLLOUT };
     uint64_t one = 1;
@@ -75,8 +91,10 @@ static void set_level(ProxyIrq *irq, bool level)
     pci_irq_set(irq->pci, level);
     if (level) {
         irq->resampled = false;
+    } else if (irq->ops->unmask) {
+        unmask(irq);
     } else {
-        resample(irq);
+        signal_resamplefd(irq);
     }
 }
 
@@ -85,7 +103,7 @@ static void on_signal(void *opaque, uint32_t events G_GNUC_UNUSED)
     ProxyIrq *irq = opaque;
     bool level;
 
-    if (take_signal(irq) && irq->ask(irq->pci, &level)) {
+    if (take_signal(irq) && irq->ops->ask(irq->pci, &level)) {
         irq->status_shows_it |= level;
         set_level(irq, level || !irq->status_shows_it);
     }
@@ -99,8 +117,8 @@ void proxy_irq_settle(ProxyIrq *irq)
         return;
     }
     irq->resampled = false;
-    if (take_signal(irq) || irq->pci->irq_level) {
-        irq->ask(irq->pci, &level);
+    if (take_signal(irq) || irq->pci->irq_level || irq->masked) {
+        irq->ops->ask(irq->pci, &level);
         irq->status_shows_it |= level;
         set_level(irq, level);
     }
@@ -114,12 +132,11 @@ static bool host_takes(const ProxyIrq *irq)
            host->ops->bind_irqfd(host->opaque, irq->pci, irq->irqfd, irq->resamplefd) == 0;
 }
 
-bool proxy_irq_init(ProxyIrq *irq, PciDev *pci, bool (*ask)(PciDev *pci, bool *level),
-                    GError **errp)
+bool proxy_irq_init(ProxyIrq *irq, PciDev *pci, const ProxyIrqOps *ops, GError **errp)
 {
     int ret = 0;
 
-    *irq = (ProxyIrq){ .pci = pci, .ask = ask };
+    *irq = (ProxyIrq){ .pci = pci, .ops = ops };
     irq->irqfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     irq->resamplefd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (irq->irqfd < 0 || irq->resamplefd < 0) {
@@ -157,6 +174,7 @@ void proxy_irq_clear(ProxyIrq *irq)
 {
     if (!irq->host_takes_it) {
         take_signal(irq);
+        irq->masked = false;
         pci_irq_set(irq->pci, false);
     }
 }

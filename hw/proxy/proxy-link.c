@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The proxy's end of an mpqemu connection. A request is sent with one call and its reply waited
- * for with poll(), on the thread that runs the guest: a register access is over when the device
- * has made it, as on a bus. remote/link.c is the other shape of this, for a side that must never
- * wait; here a few exact reads are all there is to do.
+ * The proxy's end of a connection, whatever is spoken on it: see ProxyWire. A request is sent with
+ * one call and its reply waited for with poll(), on the thread that runs the guest: a register
+ * access is over when the device has made it, as on a bus. remote/link.c is the other shape of
+ * this, for a side that must never wait; here a few exact reads are all there is to do.
  *
- * A reply carries nothing that says what it answers, so it is told by its position, and a remote
- * that was too slow still owes its reply. `owed` counts these: that many frames are discarded
- * before the next one is taken for an answer, which keeps the two sides in step for as long as the
- * remote does answer everything in the end. What can't be told apart ends the connection: a frame
- * that is no reply, more frames than requests, and a fourth reply owed: by then a guest has waited
- * four time-outs long, and the rest of its accesses should fail at once.
+ * A reply of mpqemu carries nothing that says what it answers, so it is told by its position (in
+ * vfio-user, its id must be the one of that position), and a remote that was too slow still owes
+ * its reply. `owed` counts these: that many frames are discarded before the next one is taken for
+ * an answer, which keeps the two sides in step for as long as the remote does answer everything in
+ * the end. What can't be told apart ends the connection: a frame that is no reply, more frames than
+ * requests, and a fourth reply owed: by then a guest has waited four time-outs long, and the rest
+ * of its accesses should fail at once.
  *
  * Between requests the loop watches the socket: late replies are taken off, a reply that nobody
  * asked for is a wrong frame, and a hang-up is noticed although no guest touches the device.
@@ -33,26 +34,15 @@
 
 #define NS_PER_MS INT64_C(1000000)
 
-static const char *command_name(MpqCmd cmd)
-{
-    static const char *const names[MPQ_CMDS] = {
-        [MPQ_SYNC_SYSMEM] = "SYNC_SYSMEM",   [MPQ_RET] = "RET",
-        [MPQ_PCI_CFGWRITE] = "PCI_CFGWRITE", [MPQ_PCI_CFGREAD] = "PCI_CFGREAD",
-        [MPQ_BAR_WRITE] = "BAR_WRITE",       [MPQ_BAR_READ] = "BAR_READ",
-        [MPQ_SET_IRQFD] = "SET_IRQFD",       [MPQ_DEVICE_RESET] = "DEVICE_RESET",
-    };
-
-    return names[cmd];
-}
-
 /* --- the connection --- */
 
 void proxy_link_init(ProxyLink *link, Loop *loop, const char *name, unsigned timeout_ms,
-                     const ProxyLinkOps *ops, void *opaque)
+                     const ProxyWire *wire, const ProxyLinkOps *ops, void *opaque)
 {
     *link = (ProxyLink){
         .loop = loop,
         .name = name,
+        .wire = wire,
         .ops = ops,
         .opaque = opaque,
         .timeout_ms = timeout_ms,
@@ -130,24 +120,24 @@ static bool wait_for(const ProxyLink *link, short events, int64_t deadline_ns)
 
 /* Takes a whole reply off the head of the buffer: 1, and 0 if there is none yet, -1 if what is
  * there is no reply. */
-static int take_reply(ProxyLink *link, uint64_t *value)
+static int take_reply(ProxyLink *link, ProxyReply *reply)
 {
-    MpqHeader header;
     size_t len;
 
-    if (link->have < sizeof(header)) {
+    if (link->have < PROXY_LINK_HEADER) {
         return 0;
     }
-    memcpy(&header, link->in, sizeof(header));
-    if (header.cmd != MPQ_RET || header.size > sizeof(*value)) {
+    if (!link->wire->get_header(link->in, link->reply_id, reply)) {
         return -1;
     }
-    len = sizeof(header) + header.size;
+    len = PROXY_LINK_HEADER + reply->len;
+    g_assert(len <= sizeof(link->in));
     if (link->have < len) {
         return 0;
     }
-    *value = 0; /* missing bytes are zero: a reset is answered without any */
-    memcpy(value, link->in + sizeof(header), header.size);
+    memset(reply->payload, 0, sizeof(reply->payload));
+    memcpy(reply->payload, link->in + PROXY_LINK_HEADER, MIN(reply->len, sizeof(reply->payload)));
+    link->reply_id++;
     link->have -= len;
     memmove(link->in, link->in + len, link->have);
     return 1;
@@ -173,10 +163,10 @@ static bool fill(ProxyLink *link)
 }
 
 /* 1: the next reply. 0: not in time. -1: the connection was lost. */
-static int next_reply(ProxyLink *link, int64_t deadline_ns, uint64_t *value)
+static int next_reply(ProxyLink *link, int64_t deadline_ns, ProxyReply *reply)
 {
     for (;;) {
-        int ret = take_reply(link, value);
+        int ret = take_reply(link, reply);
 
         if (ret < 0) {
             lose(link, "the remote sent something that is no reply");
@@ -205,17 +195,17 @@ static void discard(ProxyLink *link)
 static void on_readable(void *opaque, uint32_t events G_GNUC_UNUSED)
 {
     ProxyLink *link = opaque;
-    uint64_t value;
+    ProxyReply reply;
     int ret = 0;
 
     if (!fill(link)) {
         return;
     }
-    while (link->owed > 0 && (ret = take_reply(link, &value)) == 1) {
+    while (link->owed > 0 && (ret = take_reply(link, &reply)) == 1) {
         discard(link);
         if (link->owed == 0 && link->have == 0) {
             settle(link);
-            link->ops->answered(link->opaque, value);
+            link->ops->answered(link->opaque, &reply);
             return;
         }
     }
@@ -232,7 +222,7 @@ static ssize_t send_with_fds(int sock, struct iovec *iov, const int *fds, unsign
 {
     union {
         struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int) * MPQ_MAX_REGIONS)];
+        char space[CMSG_SPACE(sizeof(int) * PROXY_LINK_FDS)];
     } control = { 0 };
     struct msghdr msg = {
         .msg_iov = iov,
@@ -264,20 +254,21 @@ static ssize_t send_some(const ProxyLink *link, const uint8_t *bytes, size_t len
     return sent;
 }
 
-static bool send_message(ProxyLink *link, MpqCmd cmd, const void *payload, size_t size,
-                         const int *fds, unsigned nfds, int64_t deadline_ns)
+static bool send_message(ProxyLink *link, const ProxyMessage *message, bool wants_reply,
+                         int64_t deadline_ns)
 {
-    const MpqHeader header = { .cmd = cmd, .size = size };
-    uint8_t message[sizeof(header) + MPQ_MAX_PAYLOAD];
-    size_t len = sizeof(header) + size;
+    uint8_t bytes[PROXY_LINK_HEADER + PROXY_LINK_PAYLOAD];
+    size_t len = PROXY_LINK_HEADER + message->size;
+    unsigned nfds = message->nfds;
 
-    g_assert(nfds <= MPQ_MAX_REGIONS && size <= MPQ_MAX_PAYLOAD);
-    memcpy(message, &header, sizeof(header));
-    if (size > 0) {
-        memcpy(message + sizeof(header), payload, size);
+    g_assert(nfds <= PROXY_LINK_FDS && message->size <= PROXY_LINK_PAYLOAD);
+    link->wire->put_header(bytes, message, link->id, wants_reply);
+    link->id += wants_reply;
+    if (message->size > 0) {
+        memcpy(bytes + PROXY_LINK_HEADER, message->payload, message->size);
     }
     for (size_t at = 0; link->fd >= 0 && at < len;) {
-        ssize_t sent = send_some(link, message + at, len - at, fds, nfds);
+        ssize_t sent = send_some(link, bytes + at, len - at, message->fds, nfds);
 
         if (sent >= 0) {
             at += sent;
@@ -304,31 +295,31 @@ int proxy_link_open(ProxyLink *link, int fd)
         return ret;
     }
     link->fd = fd;
+    link->id = link->reply_id = 0;
     return 0;
 }
 
-bool proxy_link_post(ProxyLink *link, MpqCmd cmd, const void *payload, size_t size, const int *fds,
-                     unsigned nfds)
+bool proxy_link_post(ProxyLink *link, const ProxyMessage *message)
 {
-    bool ok = send_message(link, cmd, payload, size, fds, nfds, deadline_of(link));
+    bool ok = send_message(link, message, false, deadline_of(link));
 
-    trace(LINK, "%s: %s%s", link->name, command_name(cmd), ok ? "" : " not sent");
+    trace(LINK, "%s: %s%s", link->name, link->wire->command_name(message->cmd),
+          ok ? "" : " not sent");
     return ok;
 }
 
-bool proxy_link_request(ProxyLink *link, MpqCmd cmd, const void *payload, size_t size,
-                        uint64_t *value)
+bool proxy_link_request(ProxyLink *link, const ProxyMessage *message, ProxyReply *reply)
 {
+    const char *what = link->wire->command_name(message->cmd);
     int64_t deadline_ns = deadline_of(link);
     bool own = false;
     int ret = 1;
 
-    *value = UINT64_MAX;
-    if (!send_message(link, cmd, payload, size, NULL, 0, deadline_ns)) {
+    if (!send_message(link, message, true, deadline_ns)) {
         return false;
     }
     link->requests++;
-    while (!own && (ret = next_reply(link, deadline_ns, value)) == 1) {
+    while (!own && (ret = next_reply(link, deadline_ns, reply)) == 1) {
         own = link->owed == 0;
         if (!own) {
             discard(link);
@@ -340,12 +331,11 @@ bool proxy_link_request(ProxyLink *link, MpqCmd cmd, const void *payload, size_t
     }
     if (ret == 1) {
         settle(link);
-        trace(LINK, "%s: %s -> 0x%" PRIx64, link->name, command_name(cmd), *value);
+        trace(LINK, "%s: %s -> %d, %zu bytes", link->name, what, reply->error, reply->len);
         return true;
     }
-    *value = UINT64_MAX;
     if (ret == 0) {
-        report_stuck(link, command_name(cmd));
+        report_stuck(link, what);
         link->asked_ns = loop_now_ns();
         if (++link->owed > PROXY_LINK_OWED_MAX) {
             lose(link, "the remote owes too many replies");
@@ -354,14 +344,17 @@ bool proxy_link_request(ProxyLink *link, MpqCmd cmd, const void *payload, size_t
     return false;
 }
 
-bool proxy_link_ask(ProxyLink *link, MpqCmd cmd, const void *payload, size_t size)
+bool proxy_link_ask(ProxyLink *link, const ProxyMessage *message)
 {
-    if (!proxy_link_post(link, cmd, payload, size, NULL, 0)) {
-        return false;
+    bool ok = send_message(link, message, true, deadline_of(link));
+
+    trace(LINK, "%s: %s%s", link->name, link->wire->command_name(message->cmd),
+          ok ? "" : " not sent");
+    if (ok) {
+        link->owed++;
+        link->asked_ns = loop_now_ns();
     }
-    link->owed++;
-    link->asked_ns = loop_now_ns();
-    return true;
+    return ok;
 }
 
 void proxy_link_check(ProxyLink *link)
@@ -369,23 +362,4 @@ void proxy_link_check(ProxyLink *link)
     if (link->owed > 0 && loop_now_ns() - link->asked_ns > link->timeout_ms * NS_PER_MS) {
         report_stuck(link, "an idle read");
     }
-}
-
-bool proxy_link_cfg_read(ProxyLink *link, unsigned addr, unsigned len, uint32_t *value)
-{
-    MpqCfg cfg = { .addr = addr, .len = len };
-    uint64_t got;
-    bool ok =
-        proxy_link_request(link, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg), &got) && got != UINT64_MAX;
-
-    *value = (uint32_t)got & (UINT32_MAX >> (32 - 8 * len));
-    return ok;
-}
-
-bool proxy_link_cfg_write(ProxyLink *link, unsigned addr, uint32_t value, unsigned len)
-{
-    MpqCfg cfg = { .addr = addr, .value = value, .len = len };
-    uint64_t got;
-
-    return proxy_link_request(link, MPQ_PCI_CFGWRITE, &cfg, sizeof(cfg), &got) && got != UINT64_MAX;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The first conversation with a remote, in the order in which QEMU's own proxy has it, as that is
- * what a remote has been tested with: vendor, device, class, subsystem; then each BAR is sized as
- * firmware does (PCI Local Bus 3.0, 6.2.5.1): read, write all ones, read, write back.
+ * what a remote has been tested with: vendor, device, class, subsystem; then each BAR is sized.
  *
  * The answers become sizes and masks of the board's address decoding, so they are checked: the
  * address bits of a BAR must be one run up to bit 31. An I/O BAR may leave the upper half zero,
@@ -23,33 +22,33 @@
 #define BAR_IO_FLAGS 0x3u
 #define NO_FUNCTION 0xffffu /* vendor id of an empty slot */
 
-static bool no_answer(const ProxyLink *link, GError **errp)
+bool proxy_no_answer(const ProxyClient *client, GError **errp)
 {
-    if (!proxy_link_is_open(link)) {
+    if (!proxy_link_is_open(&client->link)) {
         return error_set(errp, "the remote has hung up, or sent what is no reply");
     }
     return error_set(errp, "the remote does not answer, or refuses what every function has");
 }
 
-static bool read_into(ProxyLink *link, PciDev *pci, unsigned addr, GError **errp)
+static bool read_into(ProxyClient *client, PciDev *pci, unsigned addr, GError **errp)
 {
     uint32_t value;
 
-    if (!proxy_link_cfg_read(link, addr, 2, &value)) {
-        return no_answer(link, errp);
+    if (!proxy_cfg_read(client, addr, 2, &value)) {
+        return proxy_no_answer(client, errp);
     }
     pci->config[addr] = value;
     pci->config[addr + 1] = value >> 8;
     return true;
 }
 
-bool proxy_probe_ids(ProxyLink *link, PciDev *pci, GError **errp)
+bool proxy_probe_ids(ProxyClient *client, PciDev *pci, GError **errp)
 {
     static const uint8_t where[] = { PCI_VENDOR_ID, PCI_DEVICE_ID, PCI_CLASS_DEVICE,
                                      PCI_SUBSYS_ID };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(where); i++) {
-        if (!read_into(link, pci, where[i], errp)) {
+        if (!read_into(client, pci, where[i], errp)) {
             return false;
         }
     }
@@ -82,29 +81,15 @@ static bool decode(unsigned i, uint32_t sized, PciBar *bar, GError **errp)
     return true;
 }
 
-static bool size_bar(ProxyLink *link, unsigned i, uint32_t *sized, GError **errp)
-{
-    unsigned addr = PCI_BAR0 + 4 * i;
-    uint32_t before;
-
-    if (!proxy_link_cfg_read(link, addr, 4, &before) ||
-        !proxy_link_cfg_write(link, addr, UINT32_MAX, 4) ||
-        !proxy_link_cfg_read(link, addr, 4, sized) ||
-        !proxy_link_cfg_write(link, addr, before, 4)) {
-        return no_answer(link, errp);
-    }
-    return true;
-}
-
-bool proxy_probe_bars(ProxyLink *link, PciBar *bars, GError **errp)
+bool proxy_probe_bars(ProxyClient *client, PciBar *bars, GError **errp)
 {
     bool upper_half = false;
 
     for (unsigned i = 0; i < PCI_NUM_BARS; i++) {
         uint32_t sized;
 
-        if (!size_bar(link, i, &sized, errp)) {
-            return false;
+        if (!client->ops->bar_sized(client, i, &sized)) {
+            return proxy_no_answer(client, errp);
         }
         if (upper_half) {
             upper_half = false;
@@ -116,7 +101,7 @@ bool proxy_probe_bars(ProxyLink *link, PciBar *bars, GError **errp)
         }
         upper_half = !(sized & BAR_IO) && (sized & BAR_TYPE) == BAR_TYPE_64;
         if (upper_half) {
-            log_line(link->name, "BAR %u has 64 bits; it is decoded below 4 GiB", i);
+            log_line(client->link.name, "BAR %u has 64 bits; it is decoded below 4 GiB", i);
         }
     }
     return true;

@@ -3,12 +3,13 @@
 #ifndef HW_PROXY_PROXY_PROBE_H
 #define HW_PROXY_PROXY_PROBE_H
 
-#include "hw/pci/pci.h"
-#include "proxy-link.h"
+#include "proxy-client.h"
 
+/* The error of a request that has failed. False. */
+bool proxy_no_answer(const ProxyClient *client, GError **errp);
 /* Ids, class and subsystem into pci->config. */
-bool proxy_probe_ids(ProxyLink *link, PciDev *pci, GError **errp);
+bool proxy_probe_ids(ProxyClient *client, PciDev *pci, GError **errp);
 /* kind, size, min and max of PCI_NUM_BARS BARs; the remote's are as before afterwards. */
-bool proxy_probe_bars(ProxyLink *link, PciBar *bars, GError **errp);
+bool proxy_probe_bars(ProxyClient *client, PciBar *bars, GError **errp);
 
 #endif

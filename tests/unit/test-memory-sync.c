@@ -3,6 +3,7 @@
  * memory-sync: what a memory map becomes on the wire. One thread; the test is the remote.
  */
 #include "hw/proxy/memory-sync.h"
+#include "remote/mpqemu-proto.h"
 #include "util/fd.h"
 #include <string.h>
 #include <sys/mman.h>
@@ -13,7 +14,7 @@
 
 typedef struct Fixture {
     Loop *loop;
-    ProxyLink link;
+    ProxyClient client;
     MemoryMap *map;
     MemorySync sync;
     int peer;
@@ -27,7 +28,7 @@ static void on_lost(void *opaque G_GNUC_UNUSED, const char *why G_GNUC_UNUSED)
 {
 }
 
-static void on_answered(void *opaque G_GNUC_UNUSED, uint64_t value G_GNUC_UNUSED)
+static void on_answered(void *opaque G_GNUC_UNUSED, const ProxyReply *reply G_GNUC_UNUSED)
 {
 }
 
@@ -48,8 +49,8 @@ static void setup(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), ==, 0);
     f->loop = loop_new("test", NULL);
     f->peer = sv[1];
-    proxy_link_init(&f->link, f->loop, "test", 1000, &ops, f);
-    g_assert_cmpint(proxy_link_open(&f->link, sv[0]), ==, 0);
+    proxy_client_init(&f->client, PROXY_MPQEMU, f->loop, "test", 1000, &ops, f);
+    g_assert_cmpint(proxy_link_open(&f->client.link, sv[0]), ==, 0);
     f->map = memory_map_new();
     f->ram = new_file();
     f->other = new_file();
@@ -68,7 +69,7 @@ static void teardown(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     forget(f);
     memory_sync_fini(&f->sync);
     memory_map_free(f->map);
-    proxy_link_close(&f->link);
+    proxy_link_close(&f->client.link);
     fd_clear(&f->peer);
     fd_clear(&f->ram);
     fd_clear(&f->other);
@@ -77,7 +78,7 @@ static void teardown(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 
 static void start(Fixture *f)
 {
-    memory_sync_init(&f->sync, &f->link, f->map);
+    memory_sync_init(&f->sync, &f->client, f->map);
 }
 
 static void add_kind(Fixture *f, MemoryKind kind, uint64_t addr, uint64_t size, int fd,
@@ -251,9 +252,12 @@ static void test_left_out(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 /* ROM on top of RAM cuts it in two. */
 static void test_cut(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
-    MemorySection rom = {
-        .addr = 4 * PAGE, .size = 2 * PAGE, .kind = MEMORY_ROM, .fd = -1, .priority = 1
-    };
+    MemorySection rom = { .addr = 4 * PAGE,
+                          .size = 2 * PAGE,
+                          .kind = MEMORY_ROM,
+                          .host = (uint8_t *)0x20000,
+                          .fd = -1,
+                          .priority = 1 };
 
     add(f, 0, 16 * PAGE, f->ram, 0);
     start(f);
@@ -329,12 +333,12 @@ static void test_again(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     add(f, 0, PAGE, f->ram, 0);
     start(f);
     take(f);
-    proxy_link_close(&f->link);
+    proxy_link_close(&f->client.link);
     fd_clear(&f->peer);
     add(f, 2 * PAGE, PAGE, f->ram, 2 * PAGE);
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), ==, 0);
     f->peer = sv[1];
-    g_assert_cmpint(proxy_link_open(&f->link, sv[0]), ==, 0);
+    g_assert_cmpint(proxy_link_open(&f->client.link, sv[0]), ==, 0);
     g_assert_true(memory_sync_again(&f->sync));
     take(f);
     g_assert_cmpuint(f->n, ==, 2);
@@ -342,7 +346,7 @@ static void test_again(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 
 static void test_no_map(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
-    memory_sync_init(&f->sync, &f->link, NULL);
+    memory_sync_init(&f->sync, &f->client, NULL);
     g_assert_true(memory_sync_again(&f->sync));
     nothing_sent(f);
 }

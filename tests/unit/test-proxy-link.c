@@ -3,7 +3,8 @@
  * The proxy's channel alone, in one thread: replies are told by position, so the test can put them
  * into the socket before the request that they answer, or after it was given up.
  */
-#include "hw/proxy/proxy-link.h"
+#include "hw/proxy/proxy-client.h"
+#include "remote/mpqemu-proto.h"
 #include "util/fd.h"
 #include <string.h>
 #include <sys/eventfd.h>
@@ -14,7 +15,7 @@
 
 typedef struct Fixture {
     Loop *loop;
-    ProxyLink link;
+    ProxyClient client;
     int peer;
     unsigned lost, answered;
     const char *why;
@@ -25,17 +26,26 @@ static void on_lost(void *opaque, const char *why)
 {
     Fixture *f = opaque;
 
-    g_assert_false(proxy_link_is_open(&f->link));
+    g_assert_false(proxy_link_is_open(&f->client.link));
     f->lost++;
     f->why = why;
 }
 
-static void on_answered(void *opaque, uint64_t value)
+static uint64_t value_of(const ProxyReply *reply)
+{
+    uint64_t value;
+
+    g_assert_cmpint(reply->error, ==, 0);
+    memcpy(&value, reply->payload, sizeof(value));
+    return value;
+}
+
+static void on_answered(void *opaque, const ProxyReply *reply)
 {
     Fixture *f = opaque;
 
     f->answered++;
-    f->value = value;
+    f->value = value_of(reply);
 }
 
 static const ProxyLinkOps ops = { .lost = on_lost, .answered = on_answered };
@@ -47,9 +57,9 @@ static void setup_timeout(Fixture *f, unsigned timeout_ms)
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), ==, 0);
     f->loop = loop_new("test", NULL);
     f->peer = sv[1];
-    proxy_link_init(&f->link, f->loop, "test", timeout_ms, &ops, f);
-    f->link.quiet = true;
-    g_assert_cmpint(proxy_link_open(&f->link, sv[0]), ==, 0);
+    proxy_client_init(&f->client, PROXY_MPQEMU, f->loop, "test", timeout_ms, &ops, f);
+    f->client.link.quiet = true;
+    g_assert_cmpint(proxy_link_open(&f->client.link, sv[0]), ==, 0);
 }
 
 static void setup(Fixture *f, gconstpointer data G_GNUC_UNUSED)
@@ -64,7 +74,7 @@ static void setup_short(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 
 static void teardown(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
-    proxy_link_close(&f->link);
+    proxy_link_close(&f->client.link);
     fd_clear(&f->peer);
     loop_free(f->loop);
 }
@@ -92,9 +102,13 @@ static void put_reply(Fixture *f, uint64_t value)
 
 static bool request(Fixture *f, uint64_t *value)
 {
-    MpqCfg cfg = { .addr = 4, .len = 2 };
+    const MpqCfg cfg = { .addr = 4, .len = 2 };
+    const ProxyMessage message = { MPQ_PCI_CFGREAD, &cfg, sizeof(cfg), NULL, 0 };
+    ProxyReply reply;
+    bool ok = proxy_link_request(&f->client.link, &message, &reply);
 
-    return proxy_link_request(&f->link, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg), value);
+    *value = ok ? value_of(&reply) : UINT64_MAX;
+    return ok;
 }
 
 static void request_fails(Fixture *f)
@@ -158,18 +172,18 @@ static void test_short_reply(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 
 static void test_late(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
-    f->link.quiet = false;
+    f->client.link.quiet = false;
     request_fails(f);
     request_fails(f);
-    g_assert_cmpuint(f->link.owed, ==, 2);
-    g_assert_true(f->link.stuck);
+    g_assert_cmpuint(f->client.link.owed, ==, 2);
+    g_assert_true(f->client.link.stuck);
     put_reply(f, 1);
     put_reply(f, 2);
     put_reply(f, 3);
     request_gives(f, 3);
-    g_assert_cmpuint(f->link.owed, ==, 0);
-    g_assert_cmpuint(f->link.late, ==, 2);
-    g_assert_false(f->link.stuck);
+    g_assert_cmpuint(f->client.link.owed, ==, 0);
+    g_assert_cmpuint(f->client.link.late, ==, 2);
+    g_assert_false(f->client.link.stuck);
     put_reply(f, 4);
     request_gives(f, 4);
 }
@@ -181,11 +195,11 @@ static void test_late_by_loop(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     request_fails(f);
     put_reply(f, 1);
     settle(f);
-    g_assert_cmpuint(f->link.owed, ==, 1);
+    g_assert_cmpuint(f->client.link.owed, ==, 1);
     g_assert_cmpuint(f->answered, ==, 0);
     put_reply(f, 2);
     settle(f);
-    g_assert_cmpuint(f->link.owed, ==, 0);
+    g_assert_cmpuint(f->client.link.owed, ==, 0);
     g_assert_cmpuint(f->answered, ==, 1);
     put_reply(f, 3);
     request_gives(f, 3);
@@ -208,7 +222,7 @@ static void test_owed_too_many(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
     for (unsigned i = 0; i < PROXY_LINK_OWED_MAX; i++) {
         request_fails(f);
-        g_assert_true(proxy_link_is_open(&f->link));
+        g_assert_true(proxy_link_is_open(&f->client.link));
     }
     request_fails(f);
     lost(f, "the remote owes too many replies");
@@ -312,10 +326,11 @@ static void test_hang_up_behind_reply(Fixture *f, gconstpointer data G_GNUC_UNUS
 /* Nobody reads: the socket fills up, and then a message would have to be cut off. */
 static void test_nobody_reads(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
-    MpqSysmem map = { 0 };
+    const MpqSysmem map = { 0 };
+    const ProxyMessage message = { MPQ_SYNC_SYSMEM, &map, sizeof(map), NULL, 0 };
     unsigned n = 0;
 
-    while (proxy_link_post(&f->link, MPQ_SYNC_SYSMEM, &map, sizeof(map), NULL, 0)) {
+    while (proxy_link_post(&f->client.link, &message)) {
         g_assert_cmpuint(++n, <, 1000000);
     }
     g_assert_cmpuint(n, >, 0);
@@ -326,6 +341,7 @@ static void test_descriptors(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
     int fd = eventfd(3, EFD_CLOEXEC);
     int fds[MPQ_MAX_REGIONS], got[MPQ_MAX_REGIONS];
+    const ProxyMessage message = { MPQ_SET_IRQFD, NULL, 0, fds, G_N_ELEMENTS(fds) };
     char control[CMSG_SPACE(sizeof(fds))];
     MpqHeader header;
     struct iovec iov = { .iov_base = &header, .iov_len = sizeof(header) };
@@ -336,7 +352,7 @@ static void test_descriptors(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     for (unsigned i = 0; i < MPQ_MAX_REGIONS; i++) {
         fds[i] = fd;
     }
-    g_assert_true(proxy_link_post(&f->link, MPQ_SET_IRQFD, NULL, 0, fds, G_N_ELEMENTS(fds)));
+    g_assert_true(proxy_link_post(&f->client.link, &message));
     g_assert_cmpint(recvmsg(f->peer, &msg, MSG_CMSG_CLOEXEC), ==, sizeof(header));
     g_assert_cmpuint(CMSG_FIRSTHDR(&msg)->cmsg_len, ==, CMSG_LEN(sizeof(fds)));
     memcpy(got, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(got));
@@ -349,9 +365,7 @@ static void test_descriptors(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 
 static void test_ask(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
-    MpqCfg cfg = { .len = 2 };
-
-    g_assert_true(proxy_link_ask(&f->link, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg)));
+    g_assert_true(f->client.ops->ask(&f->client, 2));
     settle(f);
     g_assert_cmpuint(f->answered, ==, 0);
     put_reply(f, 42);
@@ -359,29 +373,27 @@ static void test_ask(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpuint(f->answered, ==, 1);
     g_assert_cmpuint(f->value, ==, 42);
     /* a request that comes before the answer */
-    g_assert_true(proxy_link_ask(&f->link, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg)));
+    g_assert_true(f->client.ops->ask(&f->client, 2));
     put_reply(f, 43);
     put_reply(f, 44);
     request_gives(f, 44);
     settle(f);
     g_assert_cmpuint(f->answered, ==, 1);
-    g_assert_cmpuint(f->link.late, ==, 0);
+    g_assert_cmpuint(f->client.link.late, ==, 0);
 }
 
 static void test_ask_overdue(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
-    MpqCfg cfg = { .len = 2 };
-
-    f->link.quiet = false;
-    g_assert_true(proxy_link_ask(&f->link, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg)));
-    while (!f->link.stuck) {
+    f->client.link.quiet = false;
+    g_assert_true(f->client.ops->ask(&f->client, 2));
+    while (!f->client.link.stuck) {
         loop_turn(f->loop, 1);
-        proxy_link_check(&f->link);
+        proxy_link_check(&f->client.link);
     }
     put_reply(f, 1);
     settle(f);
-    g_assert_false(f->link.stuck);
-    g_assert_cmpuint(f->link.late, ==, 1);
+    g_assert_false(f->client.link.stuck);
+    g_assert_cmpuint(f->client.link.late, ==, 1);
 }
 
 static void test_config(Fixture *f, gconstpointer data G_GNUC_UNUSED)
@@ -389,19 +401,19 @@ static void test_config(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     uint32_t value;
 
     put_reply(f, 0xdeadbeef);
-    g_assert_true(proxy_link_cfg_read(&f->link, 0, 4, &value));
+    g_assert_true(proxy_cfg_read(&f->client, 0, 4, &value));
     g_assert_cmphex(value, ==, 0xdeadbeef);
     put_reply(f, 0xdeadbeef);
-    g_assert_true(proxy_link_cfg_read(&f->link, 0, 1, &value));
+    g_assert_true(proxy_cfg_read(&f->client, 0, 1, &value));
     g_assert_cmphex(value, ==, 0xef);
     put_reply(f, UINT64_MAX);
-    g_assert_false(proxy_link_cfg_read(&f->link, 0, 2, &value));
+    g_assert_false(proxy_cfg_read(&f->client, 0, 2, &value));
     g_assert_cmphex(value, ==, 0xffff);
     put_reply(f, UINT64_MAX);
-    g_assert_false(proxy_link_cfg_write(&f->link, 0, 1, 1));
+    g_assert_false(proxy_cfg_write(&f->client, 0, 1, 1));
     put_reply(f, 0);
-    g_assert_true(proxy_link_cfg_write(&f->link, 0, 1, 1));
-    g_assert_true(proxy_link_is_open(&f->link));
+    g_assert_true(proxy_cfg_write(&f->client, 0, 1, 1));
+    g_assert_true(proxy_link_is_open(&f->client.link));
 }
 
 #define ADD(name, set_up, test)                                                                    \
