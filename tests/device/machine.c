@@ -16,10 +16,8 @@
 #define RAM_MIB "64"
 
 static const char *const way_names[WAYS] = {
-    [WAY_LOCAL] = "local",
-    [WAY_PROXY] = "proxy",
-    [WAY_REFERENCE] = "reference",
-    [WAY_FOREIGN] = "foreign",
+    [WAY_LOCAL] = "local",         [WAY_PROXY] = "proxy",     [WAY_VFIO_USER] = "vfio-user",
+    [WAY_REFERENCE] = "reference", [WAY_FOREIGN] = "foreign",
 };
 
 /* ---- programs ---- */
@@ -50,7 +48,7 @@ const char *machine_missing(Way way)
     if (way != WAY_REFERENCE && !is_built("QEMU_STOCK")) {
         return "$QEMU_STOCK is not built";
     }
-    if (way == WAY_PROXY && !is_built("QEMU_REMOTE")) {
+    if ((way == WAY_PROXY || way == WAY_VFIO_USER) && !is_built("QEMU_REMOTE")) {
         return "$QEMU_REMOTE is not built";
     }
     return way == WAY_REFERENCE || way == WAY_FOREIGN ? vm_missing() : NULL;
@@ -138,13 +136,18 @@ static void wait_running(int monitor)
 static void start_remote(Machine *m, int fd)
 {
     g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free);
-    g_autofree char *object = g_strdup_printf("x-remote-object,id=robj0,devid=lsi0,fd=%d", fd);
+    const bool vfio_user = m->way == WAY_VFIO_USER;
+    g_autofree char *object =
+        g_strdup_printf(vfio_user ? "x-vfio-user-server,id=robj0,device=lsi0,fd=%d"
+                                  : "x-remote-object,id=robj0,devid=lsi0,fd=%d",
+                        fd);
     const bool foreign = m->way == WAY_FOREIGN;
     const char *program = foreign ? vm_program() : g_getenv("QEMU_REMOTE");
     char *path = NULL;
     int listener = -1;
 
-    add(args, program, "-machine", "x-remote", "-nodefaults", "-display", "none", NULL);
+    add(args, program, "-machine", vfio_user ? "x-remote,vfio-user=on" : "x-remote", "-nodefaults",
+        "-display", "none", NULL);
     if (foreign) {
         g_autofree char *qmp = NULL;
         listener = qtest_listen(&path);
@@ -171,7 +174,9 @@ static void start_vm(Machine *m, int fd)
     }
     add(args, "-machine", "pc", "-m", RAM_MIB, "-nodefaults", "-display", "none", NULL);
     if (fd >= 0) {
-        g_autofree char *proxy = g_strdup_printf("x-pci-proxy-dev,id=lsi0,fd=%d", fd);
+        g_autofree char *proxy =
+            g_strdup_printf("x-pci-proxy-dev,id=lsi0,protocol=%s,fd=%d",
+                            m->way == WAY_VFIO_USER ? "vfio-user" : "mpqemu", fd);
         add(args, "-device", proxy, NULL);
     } else {
         add_device(m, args);

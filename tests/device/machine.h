@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One device test, four ways: a PC with a 53C895A and disks, driven by qtest.
+ * One device test, five ways: a PC with a 53C895A and disks, driven by qtest.
  *
  *   local      this tree's stock profile, the device in it
  *   proxy      this tree's stock profile with x-pci-proxy-dev, the device in this tree's remote
+ *   vfio-user  the same two, speaking vfio-user
  *   reference  the distribution's QEMU, its own lsi53c895a
  *   foreign    this tree's stock profile with x-pci-proxy-dev, the device in the distribution's
  *              QEMU with -machine x-remote
@@ -19,7 +20,9 @@
 #define MACHINE_DISKS_MAX 3
 #define DISK_BLOCKS 8192u /* of 512 bytes */
 
-typedef enum Way { WAY_LOCAL, WAY_PROXY, WAY_REFERENCE, WAY_FOREIGN, WAYS } Way;
+typedef enum Way { WAY_LOCAL, WAY_PROXY, WAY_VFIO_USER, WAY_REFERENCE, WAY_FOREIGN, WAYS } Way;
+/* All of it is this tree's. */
+#define WAYS_OURS (1 << WAY_LOCAL | 1 << WAY_PROXY | 1 << WAY_VFIO_USER)
 
 typedef struct Machine {
     Way way;
@@ -56,7 +59,7 @@ static inline bool machine_is_qemus(const Machine *m)
 }
 static inline bool machine_is_proxied(const Machine *m)
 {
-    return m->way == WAY_PROXY || m->way == WAY_FOREIGN;
+    return m->way == WAY_PROXY || m->way == WAY_VFIO_USER || m->way == WAY_FOREIGN;
 }
 
 /* What block of disk is filled with at the start. */

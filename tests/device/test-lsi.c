@@ -571,8 +571,6 @@ static void test_mismatch_jump(Machine *m)
     g_assert_cmphex(qlsi_r8(l, LSI_SSTAT1) & 7, ==, PHASE_STATUS);
 }
 
-enum { OURS = 1 << WAY_LOCAL | 1 << WAY_PROXY };
-
 static const MachineTest tests[] = {
     { "config/ids", test_ids, 0, 0 },
     { "config/bars", test_bars, 0, 0 },
@@ -586,9 +584,9 @@ static const MachineTest tests[] = {
     { "scripts/snooptest", test_snooptest, 0, 0 },
     { "scripts/load-store", test_load_store, 0, 0 },
     { "scripts/arithmetic", test_arithmetic, 0, 0 },
-    { "scripts/illegal", test_illegal, 0, OURS },
+    { "scripts/illegal", test_illegal, 0, WAYS_OURS },
     { "scripts/endless", test_endless, 0, 0 },
-    { "scripts/no-master", test_no_master, 0, OURS },
+    { "scripts/no-master", test_no_master, 0, WAYS_OURS },
     { "scripts/selection-timeout", test_selection_timeout, 1, 0 },
     { "interrupts/bus-reset", test_bus_reset, 1, 0 },
     { "interrupts/dstat", test_irq_dstat, 0, 0 },
@@ -598,7 +596,7 @@ static const MachineTest tests[] = {
     { "interrupts/sigp", test_sigp, 0, 0 },
     { "messages/negotiation", test_negotiation, 1, 0 },
     { "messages/abort", test_abort_message, 1, 0 },
-    { "messages/mismatch-jump", test_mismatch_jump, 1, OURS },
+    { "messages/mismatch-jump", test_mismatch_jump, 1, WAYS_OURS },
     { NULL, NULL, 0, 0 },
 };
 

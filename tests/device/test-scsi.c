@@ -612,7 +612,7 @@ static const MachineTest tests[] = {
     { "queue/tags", test_tagged_queue, 3, 0 },
     { "queue/mixed", test_mixed_queue, 2, 0 },
     { "queue/disconnect", test_disconnect, 2, 0 },
-    { "queue/no-disconnect", test_no_disconnect, 1, 1 << WAY_LOCAL | 1 << WAY_PROXY },
+    { "queue/no-disconnect", test_no_disconnect, 1, WAYS_OURS },
     { "reset/in-flight", test_reset_in_flight, 1, 0 },
     { NULL, NULL, 0, 0 },
 };
