@@ -192,17 +192,19 @@ class GuestCase(InteropCase):
     def run_local(self, argv):
         return self.finish(self.start([*argv, *self.disk_args()]), 'the machine')
 
-    def run_remote(self, argv):
+    def run_remote(self, argv, vfio_user=False):
         """The machine with x-pci-proxy-dev, and our remote on the other end."""
         here, there = socket.socketpair()
         with here, there:
             remote = self.start(
-                [REMOTE, '-machine', 'x-remote', '-nodefaults', '-display', 'none',
-                 *self.disk_args(),
-                 '-object', f'x-remote-object,id=robj0,devid=lsi0,fd={there.fileno()}'],
+                [REMOTE, '-machine', 'x-remote' + (',vfio-user=on' if vfio_user else ''),
+                 '-nodefaults', '-display', 'none', *self.disk_args(),
+                 '-object', ('x-vfio-user-server,id=robj0,device=lsi0' if vfio_user else
+                             'x-remote-object,id=robj0,devid=lsi0') + f',fd={there.fileno()}'],
                 [there.fileno()])
             machine = self.start(
-                [*argv, '-device', f'x-pci-proxy-dev,id=lsi0,fd={here.fileno()}'], [here.fileno()])
+                [*argv, '-device', f'x-pci-proxy-dev,id=lsi0,fd={here.fileno()}' +
+                 (',protocol=vfio-user' if vfio_user else '')], [here.fileno()])
         ended = self.finish(machine, 'the machine')
         status, errors = self.finish(remote, 'the remote')
         self.assertEqual(status, 0, errors)
@@ -246,6 +248,11 @@ class GuestOnOurBoard(GuestCase):
         for line in (11, 10):
             self.assertRegex(ended[1], rf'irqfd [0-9]+ on GSI {line}\b')
         self.assertRegex(ended[1], r'irqfd [0-9]+ leaves GSI 11\b')
+
+    def test_proxy_vfio_user(self):
+        """The same in the other protocol: the resample descriptor is what unmasks."""
+        self.need(STOCK, REMOTE)
+        self.check(self.run_remote(self.stock_args(self.guest), vfio_user=True), INTERRUPTS)
 
     def test_pvh(self):
         """Without its multiboot header the image starts by its PVH note."""
