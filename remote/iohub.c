@@ -79,13 +79,30 @@ static void signal_irqfd(IoHub *hub)
     signal_fd(hub, &hub->irqfd);
 }
 
+/* The line has fallen before anyone took the signal: then there is nothing to take. Under TCG QEMU
+ * unmasks at the first BAR access of the guest's handler, with the line still up; the write that
+ * lowers it is next, and the signal that the unmask called for would be a spurious interrupt. Whoever
+ * finds the counter empty after all has not seen it, and owes no unmask. */
+static void take_back(IoHub *hub)
+{
+    struct pollfd filled = { .fd = hub->irqfd, .events = POLLIN };
+    uint64_t count;
+
+    if (hub->irqfd >= 0 && hub->unacked && poll(&filled, 1, 0) == 1 &&
+        read(hub->irqfd, &count, sizeof(count)) == sizeof(count)) {
+        hub->unacked = false;
+    }
+}
+
 void iohub_set_level(IoHub *hub, bool level)
 {
-    bool up = level && !hub->level;
+    bool was = hub->level;
 
     hub->level = level;
-    if (up) {
+    if (level && !was) {
         signal_irqfd(hub);
+    } else if (was && !level) {
+        take_back(hub);
     }
 }
 
