@@ -81,8 +81,8 @@ static void signal_irqfd(IoHub *hub)
 
 /* The line has fallen before anyone took the signal: then there is nothing to take. Under TCG QEMU
  * unmasks at the first BAR access of the guest's handler, with the line still up; the write that
- * lowers it is next, and the signal that the unmask called for would be a spurious interrupt. Whoever
- * finds the counter empty after all has not seen it, and owes no unmask. */
+ * lowers it is next, and the signal that the unmask called for would be a spurious interrupt.
+ * Whoever finds the counter empty after all has not seen it, and owes no unmask. */
 static void take_back(IoHub *hub)
 {
     struct pollfd filled = { .fd = hub->irqfd, .events = POLLIN };
