@@ -5,6 +5,7 @@
  * masks, the pending bits follow from notifications.
  */
 #include "hw/pci/msi.h"
+#include "pci-bytes.h"
 
 #define MSI_CAP_ID 0x05
 #define MSI_CAP_SIZE 24
@@ -18,18 +19,6 @@
 #define MSI_CONTROL_MME_SHIFT 4 /* multiple message enable */
 #define MSI_CONTROL_64BIT 0x80
 #define MSI_CONTROL_MASKING 0x01 /* of the upper byte */
-
-static uint32_t get32(const uint8_t *p)
-{
-    return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-    for (unsigned i = 0; i < 4; i++) {
-        p[i] = value >> (8 * i);
-    }
-}
 
 void pci_msi_init(PciMsi *msi, PciDev *pci, uint8_t offset, unsigned n)
 {

@@ -9,6 +9,7 @@
  * (PciHost.owns_msix_table), and the vector controls are not looked at.
  */
 #include "hw/pci/msi.h"
+#include "pci-bytes.h"
 
 #include <string.h>
 
@@ -21,13 +22,6 @@
 #define MSIX_CONTROL_FMASK 0x40
 #define MSIX_ENTRY_CONTROL 12
 #define MSIX_ENTRY_MASKED 0x01
-
-static void put32(uint8_t *p, uint32_t value)
-{
-    for (unsigned i = 0; i < 4; i++) {
-        p[i] = value >> (8 * i);
-    }
-}
 
 static size_t pba_bytes(const PciMsix *msix)
 {
@@ -46,8 +40,7 @@ void pci_msix_init(PciMsix *msix, PciDev *pci, uint8_t offset, unsigned n, unsig
     pci_msix_reset(msix);
     pci_add_capability(pci, MSIX_CAP_ID, offset, MSIX_CAP_SIZE);
     pci_cap_needs_messages(pci, offset);
-    config[MSIX_CONTROL] = n - 1;
-    config[MSIX_CONTROL + 1] = (n - 1) >> 8;
+    put16(config + MSIX_CONTROL, n - 1);
     pci->wmask[offset + MSIX_CONTROL + 1] = MSIX_CONTROL_ENABLE | MSIX_CONTROL_FMASK;
     put32(config + MSIX_TABLE, table | bar);
     put32(config + MSIX_PBA, pba | bar);

@@ -16,6 +16,7 @@
  * (remote/machine.c) from above and by the device (interrupt, DMA) from below.
  */
 #include "hw/pci/pci.h"
+#include "pci-bytes.h"
 #include "util/error.h"
 #include "util/trace.h"
 #include <errno.h>
@@ -30,23 +31,6 @@
 #define PCI_PM_PMC_VALUE 0x0602
 #define PCI_PM_CTRL 4
 #define PCI_PM_CTRL_STATE 0x03
-
-static void put16(uint8_t *p, uint16_t value)
-{
-    p[0] = value;
-    p[1] = value >> 8;
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-    put16(p, value);
-    put16(p + 2, value >> 16);
-}
-
-static uint16_t get16(const uint8_t *p)
-{
-    return p[0] | p[1] << 8;
-}
 
 /* --- set-up --- */
 

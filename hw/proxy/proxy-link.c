@@ -218,42 +218,6 @@ static void on_readable(void *opaque, uint32_t events G_GNUC_UNUSED)
 
 /* --- sending --- */
 
-static ssize_t send_with_fds(int sock, struct iovec *iov, const int *fds, unsigned nfds)
-{
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int) * PROXY_LINK_FDS)];
-    } control = { 0 };
-    struct msghdr msg = {
-        .msg_iov = iov,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = CMSG_SPACE(sizeof(int) * nfds),
-    };
-
-    control.align.cmsg_level = SOL_SOCKET;
-    control.align.cmsg_type = SCM_RIGHTS;
-    control.align.cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-    memcpy(CMSG_DATA(&control.align), fds, sizeof(int) * nfds);
-    return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-static ssize_t send_some(const ProxyLink *link, const uint8_t *bytes, size_t len, const int *fds,
-                         unsigned nfds)
-{
-    struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
-    ssize_t sent;
-
-    do {
-        if (nfds > 0) {
-            sent = send_with_fds(link->fd, &iov, fds, nfds);
-        } else {
-            sent = send(link->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-        }
-    } while (sent < 0 && errno == EINTR);
-    return sent;
-}
-
 static bool send_message(ProxyLink *link, const ProxyMessage *message, bool wants_reply,
                          int64_t deadline_ns)
 {
@@ -268,13 +232,14 @@ static bool send_message(ProxyLink *link, const ProxyMessage *message, bool want
         memcpy(bytes + PROXY_LINK_HEADER, message->payload, message->size);
     }
     for (size_t at = 0; link->fd >= 0 && at < len;) {
-        ssize_t sent = send_some(link, bytes + at, len - at, message->fds, nfds);
+        const struct iovec iov = { .iov_base = bytes + at, .iov_len = len - at };
+        ssize_t sent = fd_send(link->fd, &iov, 1, message->fds, nfds, MSG_DONTWAIT);
 
         if (sent >= 0) {
             at += sent;
             nfds = 0;
-        } else if (errno != EAGAIN) {
-            lose_errno(link, errno);
+        } else if (sent != -EAGAIN) {
+            lose_errno(link, -sent);
         } else if (!wait_for(link, POLLOUT, deadline_ns)) {
             lose(link, "the remote does not read its requests");
         }

@@ -301,6 +301,12 @@ struct Lsi {
     bool executing; /* inside lsi_run() */
 };
 
+/* Offsets in instructions: signed, 24 bits. */
+static inline int32_t lsi_sext24(uint32_t v)
+{
+    return (int32_t)(v << 8) >> 8;
+}
+
 static inline uint32_t lsi_get32(const Lsi *s, unsigned off)
 {
     const uint8_t *p = &s->st.reg[off];

@@ -15,11 +15,6 @@
 
 #define MOVE_PIECE 64u /* of messages, CDBs and memory moves */
 
-static int32_t sext24(uint32_t v)
-{
-    return (int32_t)(v << 8) >> 8;
-}
-
 static bool is_data_phase(unsigned phase)
 {
     return phase == PHASE_DATA_OUT || phase == PHASE_DATA_IN;
@@ -50,7 +45,7 @@ static bool table_upper(const Lsi *s, uint8_t top, uint32_t *upper)
 
 static bool decode_table(Lsi *s, LsiMove *mv)
 {
-    uint32_t entry = lsi_get32(s, LSI_DSA) + sext24(lsi_get32(s, LSI_DSPS));
+    uint32_t entry = lsi_get32(s, LSI_DSA) + lsi_sext24(lsi_get32(s, LSI_DSPS));
     uint64_t at = lsi_addr64(s, LSI_DRS, entry);
     uint32_t count, addr, upper = 0;
 
@@ -375,7 +370,7 @@ void lsi_load_store(Lsi *s, uint32_t insn)
     uint8_t b[4];
 
     if (insn & (1u << 28)) {
-        at = lsi_addr64(s, LSI_DRS, lsi_get32(s, LSI_DSA) + sext24(addr));
+        at = lsi_addr64(s, LSI_DRS, lsi_get32(s, LSI_DSA) + lsi_sext24(addr));
     } else {
         at = lsi_addr64(s, load ? LSI_MMRS : LSI_MMWS, addr);
     }

@@ -67,17 +67,12 @@ static void selection_timeout(Lsi *s)
     lsi_scsi_irq(s, 0, SIST1_STO);
 }
 
-static int32_t sext24(uint32_t v)
-{
-    return (int32_t)(v << 8) >> 8;
-}
-
 /* The second dword as an address, relative to the next instruction if bit `rel` is set. */
 static uint32_t jump_target(const Lsi *s, uint32_t insn, unsigned rel)
 {
     uint32_t dsps = lsi_get32(s, LSI_DSPS);
 
-    return (insn & (1u << rel)) ? lsi_get32(s, LSI_DSP) + sext24(dsps) : dsps;
+    return (insn & (1u << rel)) ? lsi_get32(s, LSI_DSP) + lsi_sext24(dsps) : dsps;
 }
 
 /* ---- I/O instructions ---- */
@@ -89,7 +84,7 @@ static void insn_select(Lsi *s, uint32_t insn)
 
     lsi_put32(s, LSI_DNAD, jump_target(s, insn, 26));
     if (insn & (1u << 25)) {
-        uint32_t addr = lsi_get32(s, LSI_DSA) + sext24(insn);
+        uint32_t addr = lsi_get32(s, LSI_DSA) + lsi_sext24(insn);
         if (!lsi_fetch32(s, lsi_addr64(s, LSI_DRS, addr), &entry)) {
             return;
         }
