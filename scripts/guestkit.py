@@ -15,7 +15,7 @@ network is used once.
 """
 
 import hashlib
-import importlib.util
+import importlib
 import lzma
 import os
 import re
@@ -462,10 +462,5 @@ class Guest:
 
 
 def load_launcher():
-    """mpqemu-launcher.py as a module; its name keeps `import` from finding it."""
-    path = Path(__file__).resolve().with_name("mpqemu-launcher.py")
-    spec = importlib.util.spec_from_file_location("mpqemu_launcher", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their own module up
-    spec.loader.exec_module(module)
-    return module
+    """The launcher's package, which is beside this file."""
+    return importlib.import_module("mpqemu_launcher")

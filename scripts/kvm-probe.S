@@ -6,7 +6,7 @@
  * other end means that the accelerator can't run Linux. Some hosts have a /dev/kvm that runs
  * firmware but stops at the first iret, so only a run tells.
  *
- * mpqemu-launcher.py carries the assembled bytes; tests/interop holds that they match:
+ * mpqemu_launcher/probe.py carries the assembled bytes; tests/interop holds that they match:
  *     as kvm-probe.S -o probe.o && ld -Ttext=0xfffffc00 --oformat=binary -e 0 probe.o
  * It is the last 1 KiB of a ROM at the top of 4 GiB. Memory: 0x1000..0x3fff page tables, 0x4000
  * IDT, 0x5000 TSS, 0x5800 GDT, below 0x8000 the stack. Port 0x80 shows the step reached, for who wants to trace it.

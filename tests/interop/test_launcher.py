@@ -2,6 +2,7 @@
 """The launcher itself, with scripts in the place of both processes: who died how, exit status."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -186,7 +187,7 @@ class Probe(InteropCase):
 
     def test_probe_passes_where_linux_runs(self):
         """TCG runs Linux, so what the probe asks for must not be more than TCG has."""
-        if not launcher.shutil.which(VM):
+        if not shutil.which(VM):
             self.skipTest(f'{VM} is not there')
         self.assertIsNone(launcher.run_probe(VM, 'tcg'))
 
