@@ -15,9 +15,11 @@
  * A node knows one loop. Attaching is counted, as a file below two nodes is attached by both;
  * everything but attach and detach happens on the loop's thread, without a lock.
  *
- * Draining: once nothing is in flight, idle_work flushes if anything was written since the last
- * time, and then reports. It is deferred again each time the count falls to zero, and does nothing
- * while it isn't zero, so a late request only delays it.
+ * Draining goes in rounds. A round begins by turning node->round, so that new requests are counted
+ * apart from those that have to be waited for; when the old ones are done it flushes, if anything
+ * was written, and then reports to all that wait. Who comes meanwhile waits for the next round.
+ * Two devices that share a node can so be drained at the same time, and neither is held up by what
+ * the other goes on doing.
  */
 #include "block/block.h"
 #include "block/bounce.h"
@@ -64,11 +66,11 @@ static void request_finished(void *opaque)
           node->name, req->op, req->offset, req->bytes, req->res);
     g_clear_pointer(&req->rest, g_free);
     bounce_end(req);
-    node->in_flight--;
-    req->done(req);
-    if (node->idle && !node->in_flight) {
-        loop_defer(&node->idle_work);
+    node->in_flight[req->round]--;
+    if (req->round != node->round && !node->in_flight[req->round]) {
+        loop_defer(&node->drain_work); /* the last one that a drain waits for */
     }
+    req->done(req);
 }
 
 /* Flags as the driver has to take them. */
@@ -123,7 +125,8 @@ void block_submit(BlockNode *node, BlockReq *req)
     g_assert((req->op != BLOCK_READ && req->op != BLOCK_WRITE) ||
              iov_bytes(req->iov, req->niov) == req->bytes);
     block_req_begin(node, req, request_finished);
-    node->in_flight++;
+    req->round = node->round;
+    node->in_flight[req->round]++;
     if (settle(node, req, &res)) {
         block_complete(req, res);
         return;
@@ -144,38 +147,57 @@ int block_host_fd(const BlockNode *node)
 
 /* --- draining --- */
 
+/* Old requests first; if there are none, drain_work is next anyway. */
+static void drain_begin(BlockNode *node)
+{
+    node->drains = g_steal_pointer(&node->drains_next);
+    node->round = !node->round;
+    if (!node->in_flight[!node->round]) {
+        loop_defer(&node->drain_work);
+    }
+}
+
+static void drain_end(BlockNode *node)
+{
+    BlockDrain *drain = g_steal_pointer(&node->drains), *next;
+
+    if (node->drains_next) {
+        drain_begin(node);
+    }
+    for (; drain; drain = next) {
+        next = drain->next; /* idle may free it, and the last one the node */
+        drain->idle(drain->opaque);
+    }
+}
+
 static void drain_flushed(BlockReq *req)
 {
     if (req->res < 0) {
         log_line(req->node->name, "flush failed: %s", g_strerror(-req->res));
     }
-    req->node->written = false;
+    drain_end(req->node);
 }
 
 static void drain_step(void *opaque)
 {
     BlockNode *node = opaque;
-    void (*idle)(void *) = node->idle;
 
-    if (node->in_flight) {
-        return;
-    }
     if (node->written) {
+        node->written = false; /* by what comes from now on, it is again */
         node->drain_req = (BlockReq){ .op = BLOCK_FLUSH, .done = drain_flushed };
         block_submit(node, &node->drain_req);
-        return;
+    } else {
+        drain_end(node);
     }
-    node->idle = NULL;
-    idle(node->idle_opaque);
 }
 
-void block_drain(BlockNode *node, void (*idle)(void *), void *opaque)
+void block_drain(BlockNode *node, BlockDrain *drain, void (*idle)(void *), void *opaque)
 {
-    g_assert(node->loop && !node->idle);
-    node->idle = idle;
-    node->idle_opaque = opaque;
-    if (!node->in_flight) {
-        loop_defer(&node->idle_work);
+    g_assert(node->loop);
+    *drain = (BlockDrain){ .idle = idle, .opaque = opaque, .next = node->drains_next };
+    node->drains_next = drain;
+    if (!node->drains) {
+        drain_begin(node);
     }
 }
 
@@ -190,7 +212,7 @@ static bool attach_first(BlockNode *node, Loop *loop, GError **errp)
     node->buffers = block_buffers_new(loop);
     node->writes = NULL;
     node->writes_end = &node->writes;
-    loop_work_init(&node->idle_work, loop, drain_step, node);
+    loop_work_init(&node->drain_work, loop, drain_step, node);
     if (!node->driver->attach || node->driver->attach(node, loop, errp)) {
         return true;
     }
@@ -220,11 +242,11 @@ void block_detach(BlockNode *node)
     if (--node->attached) {
         return;
     }
-    g_assert(!node->in_flight && !node->idle);
+    g_assert(!node->in_flight[0] && !node->in_flight[1] && !node->drains);
     if (node->driver->detach) {
         node->driver->detach(node);
     }
-    loop_work_cancel(&node->idle_work);
+    loop_work_cancel(&node->drain_work);
     block_buffers_free(g_steal_pointer(&node->buffers));
     node->loop = NULL;
     if (node->file) {

@@ -12,8 +12,7 @@
  * dropped then, since it implies them (SPC-4 section 5.14.4). Conditions are reported one per
  * command in the order they arose.
  *
- * Draining goes from unit to unit, one at a time: two units may share one block node, and a node
- * is drained by one caller at a time.
+ * Draining goes from unit to unit, one at a time, so that it needs no count of who is still at it.
  */
 #include "hw/scsi/scsi.h"
 

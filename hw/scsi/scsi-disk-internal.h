@@ -66,6 +66,7 @@ typedef struct ScsiDisk {
     unsigned in_flight; /* block requests */
     void (*idle)(void *opaque); /* a drain waits for in_flight to reach 0 */
     void *idle_opaque;
+    BlockDrain drain;
     LoopWork idle_work;
     /* a change of medium that waits for in_flight to reach 0 */
     bool changing;

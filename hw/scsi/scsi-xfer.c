@@ -244,7 +244,7 @@ void disk_io_back(ScsiDisk *disk)
         return;
     }
     disk->idle = NULL;
-    block_drain(disk->node, idle, disk->idle_opaque);
+    block_drain(disk->node, &disk->drain, idle, disk->idle_opaque);
 }
 
 static void xfer_io_done(BlockReq *io)

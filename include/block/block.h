@@ -19,6 +19,13 @@ typedef struct BlockNode BlockNode;
 typedef struct BlockReq BlockReq;
 typedef struct BlockGraph BlockGraph;
 
+/* One wait for a node, embedded in the waiter's own struct; the block layer's until idle. */
+typedef struct BlockDrain {
+    void (*idle)(void *opaque);
+    void *opaque;
+    struct BlockDrain *next;
+} BlockDrain;
+
 typedef enum BlockOp {
     BLOCK_READ,
     BLOCK_WRITE,
@@ -49,6 +56,7 @@ struct BlockReq {
                            can_discard are settled */
     LoopWork work;      /* completion */
     LoopPost post;      /* from a worker thread to the loop */
+    uint8_t round;      /* node->round when it was submitted */
     BlockReq *next;     /* of an engine's queue */
     uint32_t stage;     /* an engine's */
     uint64_t progress;  /* bytes transferred so far */
@@ -107,13 +115,14 @@ struct BlockNode {
     /* the block layer's own */
     bool auto_named;
     bool owns_file;    /* file was made along with this node */
-    bool written;      /* since the last drain */
+    bool written;      /* since the last drain's flush */
     char *id;          /* of the -drive, or NULL */
     unsigned attached; /* how often; a node below several others is attached by each */
-    unsigned in_flight;
-    void (*idle)(void *opaque);
-    void *idle_opaque;
-    LoopWork idle_work;
+    unsigned in_flight[2];   /* by the round they were submitted in */
+    uint8_t round;           /* 0 or 1: of new requests */
+    BlockDrain *drains;      /* wait for the other round */
+    BlockDrain *drains_next; /* came while those were waiting */
+    LoopWork drain_work;
     BlockReq drain_req;
     BlockReq *writes, **writes_end; /* with align > 1: unfinished writes in order of arrival */
     struct BlockBuffers *buffers;
@@ -142,14 +151,16 @@ BlockNode *block_find(const BlockGraph *graph, const char *name);
 /* Main thread or the loop's before it runs. False if it belongs to another loop already. Takes
  * children along. Each attach needs its detach. */
 bool block_attach(BlockNode *node, Loop *loop, GError **errp);
-/* On the loop's thread, or after it ended; nothing is in flight, no buffer is out. */
+/* On the loop's thread, or after it ended. By the last one nothing is in flight, no drain is under
+ * way and no buffer is out. */
 void block_detach(BlockNode *node);
 
 void block_submit(BlockNode *node, BlockReq *req);
 void block_cancel(BlockReq *req);
-/* Waits for every request in flight, then flushes (if anything was written), then calls idle from
- * the loop, once. No submit meanwhile. */
-void block_drain(BlockNode *node, void (*idle)(void *), void *opaque);
+/* Waits for every request submitted so far, then flushes (if anything was written), then calls
+ * idle from the loop, once. Requests that come later, of others that share the node, are not waited
+ * for, so they can't hold it up; several drains may be under way. */
+void block_drain(BlockNode *node, BlockDrain *drain, void (*idle)(void *), void *opaque);
 
 /* Memory for data in flight, aligned for node (page aligned); recycled, so that a request costs
  * no page faults. bytes is rounded up to a power of two; put takes the same number as get. On the

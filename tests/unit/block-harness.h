@@ -142,8 +142,9 @@ static inline void set_flag(void *opaque)
 static inline void drain(BlockNode *node)
 {
     unsigned busy = 1;
+    BlockDrain d;
 
-    block_drain(node, set_flag, &busy);
+    block_drain(node, &d, set_flag, &busy);
     wait_zero(node->loop, &busy);
 }
 

@@ -507,17 +507,120 @@ static void test_drain(Disk *d, gconstpointer data G_GNUC_UNUSED)
     g_autofree uint8_t *mem = g_malloc0(SIZE);
     g_autofree Req *reqs = g_new0(Req, MANY);
     unsigned pending, busy = 1;
+    BlockDrain wait;
 
     NEEDS_DISK(d);
     submit_many(d, reqs, mem, BLOCK_WRITE, &pending);
     g_assert_true(d->node->written);
-    block_drain(d->node, set_flag, &busy);
+    block_drain(d->node, &wait, set_flag, &busy);
     g_assert_cmpuint(busy, ==, 1);
     wait_zero(d->loop, &busy);
     g_assert_cmpuint(pending, ==, 0);
-    g_assert_cmpuint(d->node->in_flight, ==, 0);
+    g_assert_cmpuint(d->node->in_flight[0] + d->node->in_flight[1], ==, 0);
     g_assert_false(d->node->written);
     drain(d->node); /* idle already */
+}
+
+/* --- drains of a node that several share --- */
+
+typedef struct Waiter {
+    BlockDrain drain;
+    BlockNode *node;
+    const unsigned *pending; /* must be 0 at idle, if given */
+    unsigned busy;
+    struct Waiter *again; /* drained by this one's idle */
+} Waiter;
+
+static void waiter_idle(void *opaque);
+
+static void waiter_start(Waiter *w, BlockNode *node, const unsigned *pending)
+{
+    w->node = node;
+    w->pending = pending;
+    w->busy = 1;
+    block_drain(node, &w->drain, waiter_idle, w);
+    g_assert_cmpuint(w->busy, ==, 1);
+}
+
+static void waiter_idle(void *opaque)
+{
+    Waiter *w = opaque;
+
+    g_assert_cmpuint(w->busy, ==, 1);
+    w->busy = 0;
+    g_assert_true(!w->pending || *w->pending == 0);
+    memset(&w->drain, 0x5a, sizeof(w->drain)); /* it is the waiter's again */
+    if (w->again) {
+        waiter_start(w->again, w->node, NULL);
+    }
+}
+
+/* Three wait at once, and one more begins at the end of the first. */
+static void test_drain_shared(Disk *d, gconstpointer data G_GNUC_UNUSED)
+{
+    g_autofree uint8_t *mem = g_malloc0(SIZE);
+    g_autofree Req *reqs = g_new0(Req, MANY);
+    Waiter w[4] = { { .again = &w[3] } };
+    unsigned pending;
+
+    NEEDS_DISK(d);
+    waiter_start(&w[0], d->node, NULL); /* nothing to wait for */
+    submit_many(d, reqs, mem, BLOCK_WRITE, &pending);
+    waiter_start(&w[1], d->node, &pending);
+    waiter_start(&w[2], d->node, &pending);
+    wait_zero(d->loop, &w[0].busy);
+    wait_zero(d->loop, &w[1].busy);
+    g_assert_cmpuint(w[2].busy, ==, 0); /* of the same round */
+    wait_zero(d->loop, &w[3].busy);
+    g_assert_false(d->node->written);
+}
+
+typedef struct Busy {
+    Req r; /* must be first */
+    Disk *d;
+    bool stop, over;
+    uint8_t buf[4096];
+} Busy;
+
+static void busy_done(BlockReq *req);
+
+static void busy_submit(Busy *b)
+{
+    req_submit(b->d->node, &b->r, BLOCK_WRITE, 0, b->buf, sizeof(b->buf), 0);
+    b->r.req.done = busy_done;
+}
+
+static void busy_done(BlockReq *req)
+{
+    Busy *b = (Busy *)req;
+
+    g_assert_cmpint(req->res, ==, 0);
+    b->over = b->stop;
+    if (!b->stop) {
+        busy_submit(b);
+    }
+}
+
+/* One device of two never pauses; the other one's drain comes to its end all the same. */
+static void test_drain_busy(Disk *d, gconstpointer data G_GNUC_UNUSED)
+{
+    g_autofree Busy *b = g_new0(Busy, 1);
+
+    NEEDS_DISK(d);
+    b->d = d;
+    busy_submit(b);
+    for (unsigned i = 0; i < 10; i++) {
+        Waiter w = { 0 };
+
+        waiter_start(&w, d->node, NULL);
+        wait_zero(d->loop, &w.busy);
+        g_assert_cmpuint(d->node->in_flight[0] + d->node->in_flight[1], ==, 1);
+    }
+    b->stop = true;
+    while (!b->over) {
+        loop_turn(d->loop, 100);
+    }
+    drain(d->node);
 }
 
 typedef struct Chain {
@@ -699,6 +802,8 @@ static const struct Case {
     { "cancel-waiting", test_cancel_waiting },
     { "cancel-started", test_cancel_started },
     { "drain", test_drain },
+    { "drain-shared", test_drain_shared },
+    { "drain-busy", test_drain_busy },
     { "chain", test_chain },
     { "no-space", test_no_space },
     { "fallback", test_fallback },

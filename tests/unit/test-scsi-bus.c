@@ -717,6 +717,50 @@ static void test_drain_many(void)
     fx_fini(&fx);
 }
 
+/* Two adapters whose disks are one node, drained at the same time, with a write each in flight. */
+static void test_drain_shared(void)
+{
+    unsigned idle[2] = { 0 };
+    Task t[2] = { 0 };
+    ScsiBus *bus[2];
+    MemDisk *mem;
+    Device *dev;
+    Fx fx;
+
+    fx_init(&fx, "hba,id=h");
+    mem = fx_node(&fx, "mem,node-name=a,size=1M");
+    fx_add(&fx, "scsi-hd,drive=a,bus=h.0,share-rw=on");
+    dev = fx_add(&fx, "hba,id=g");
+    fx_add(&fx, "scsi-hd,drive=a,bus=g.0,share-rw=on");
+    bus[0] = fx.bus;
+    bus[1] = dev->child->impl;
+    for (unsigned i = 0; i < 2; i++) {
+        fx.bus = bus[i];
+        fx_attach(&fx);
+        fx_clear_ua(&fx, 0, 0);
+        task_submit(&fx, &t[i], 0, 0, CDB(0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+    }
+    fx_settle(&fx);
+    mem->hold = true;
+    for (unsigned i = 0; i < 2; i++) {
+        fx.bus = bus[i];
+        task_submit(&fx, &t[i], 0, 0, CDB(0x2a, 0, 0, 0, 0, (uint8_t)i, 0, 0, 1, 0));
+        fx_settle(&fx);
+        scsi_bus_drain(bus[i], count_idle, &idle[i]);
+    }
+    fx_settle(&fx);
+    g_assert_cmpuint(idle[0] + idle[1], ==, 0);
+    mem->hold = false;
+    mem_release(mem);
+    fx_settle(&fx);
+    g_assert_cmpuint(idle[0], ==, 1);
+    g_assert_cmpuint(idle[1], ==, 1);
+    g_assert_cmpuint(mem->count[BLOCK_FLUSH], >=, 1);
+    scsi_bus_detach(bus[0]);
+    fx.bus = bus[1];
+    fx_fini(&fx);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -737,5 +781,6 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi-bus/drain", test_drain);
     g_test_add_func("/scsi-bus/drain-after-reset", test_drain_after_reset);
     g_test_add_func("/scsi-bus/drain-many", test_drain_many);
+    g_test_add_func("/scsi-bus/drain-shared", test_drain_shared);
     return g_test_run();
 }
