@@ -28,8 +28,10 @@ static const DeviceType *const devices[] = {
 #ifdef CONFIG_SCSI_CD
     &scsi_cd_type,
 #endif
-#ifdef CONFIG_SCSI_PASSTHROUGH
+#ifdef CONFIG_SCSI_BLOCK
     &scsi_block_type,
+#endif
+#ifdef CONFIG_SCSI_GENERIC
     &scsi_generic_type,
 #endif
 #ifdef CONFIG_PCI_TESTDEV

@@ -42,7 +42,4 @@ typedef struct SgTransfer {
 /* scsi-sg-cdb.c. False: not a command that is let through. */
 bool sg_cdb_decode(const uint8_t *cdb, uint8_t pdt, uint32_t block_size, SgTransfer *transfer);
 
-/* scsi-generic.c: realize with another SG_IO. */
-bool scsi_generic_realize_with(Device *dev, bool block, SgIoFn *io, GError **errp);
-
 #endif

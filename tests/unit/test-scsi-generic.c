@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "hw/scsi/scsi-sg.h"
+#include "hw/scsi/scsi-passthrough.h"
 #include "scsi-fixture.h"
 
 #include "block/drivers.h"
@@ -91,12 +91,12 @@ static void dev_wait_for(unsigned n)
 
 static bool fake_generic(Device *dev, GError **errp)
 {
-    return scsi_generic_realize_with(dev, false, fake_sg, errp);
+    return passthrough_realize(dev, false, fake_sg, errp);
 }
 
 static bool fake_block(Device *dev, GError **errp)
 {
-    return scsi_generic_realize_with(dev, true, fake_sg, errp);
+    return passthrough_realize(dev, true, fake_sg, errp);
 }
 
 static DeviceType generic, block;
