@@ -14,16 +14,17 @@ Exit status: 0 both processes ended as they should, 1 an option or the start-up 
 failed, 4 a remote failed, 124 the time was up, 128+N ended on request by signal N.
 
     cli          options: plan() turns them into a Launch, run() runs it, main() does both
+    config       a launcher file: the same Launch as TOML
     description  Launch: one VM and its remotes, and their command lines
     protocol     mpqemu and vfio-user: command lines and sockets
     probe        what the programs and this machine can do
     session      Session: the processes, from the sockets to the exit status
 
-Python 3.9, standard library only. What is named below is for importers.
+Python 3.9, for launcher files 3.11; standard library only. What is named below is for importers.
 """
 
 from .cli import main, parser, plan, run
-from .description import Function, Launch, Remote, Vm
+from .description import Disk, Function, Launch, Remote, Vm
 from .errors import LaunchError
 from .probe import PROBE_ROM, has, pick_accel, pick_protocol, probe_kvm, run_probe
 from .protocol import POLLING_ARGS, PROTOCOLS, Mpqemu, VfioUser
@@ -31,7 +32,7 @@ from .session import EXIT_REMOTE, EXIT_SETUP, EXIT_TIMEOUT, EXIT_VM, Session
 
 __all__ = [
     "EXIT_REMOTE", "EXIT_SETUP", "EXIT_TIMEOUT", "EXIT_VM", "POLLING_ARGS", "PROBE_ROM",
-    "PROTOCOLS", "Function", "Launch", "LaunchError", "Mpqemu", "Remote", "Session", "VfioUser",
-    "Vm", "has", "main", "parser", "pick_accel", "pick_protocol", "plan", "probe_kvm", "run",
-    "run_probe",
+    "PROTOCOLS", "Disk", "Function", "Launch", "LaunchError", "Mpqemu", "Remote", "Session",
+    "VfioUser", "Vm", "has", "main", "parser", "pick_accel", "pick_protocol", "plan", "probe_kvm",
+    "run", "run_probe",
 ]

@@ -8,14 +8,16 @@ import shutil
 import signal
 import sys
 
+from . import config
+from .description import ACCELS, Disk, Function, Launch, Remote, Vm
 from .errors import LaunchError
-from .description import Function, Launch, Remote, Vm
 from .probe import pick_accel, pick_protocol
 from .protocol import PROTOCOLS
-from .session import EXIT_SETUP, Session
+from .session import EXIT_SETUP, Session, parse_cpus
 
 CHECKOUT = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..")
 DESCRIPTION = "Start a QEMU whose PCI device lives in another process."
+DEVICE_OPTIONS = ("device", "disk", "cdrom", "readonly", "remote_args")
 
 
 def default_remote():
@@ -38,66 +40,132 @@ class Parser(argparse.ArgumentParser):
 def parser():
     p = Parser(
         prog="mpqemu-launcher", description=DESCRIPTION,
-        usage="%(prog)s [options] [-- further options of the VM]")
+        usage="%(prog)s [options] [FILE] [-- further options of the VM]")
+    p.add_argument("file", nargs="?", metavar="FILE",
+                   help="a launcher file (TOML) that describes the VM and its remotes")
     p.add_argument("--remote-binary", metavar="PROGRAM",
                    default=os.environ.get("QEMU_REMOTE") or default_remote(),
                    help="the remote's program (default: $QEMU_REMOTE, else %(default)s)")
     p.add_argument("--vm-binary", metavar="PROGRAM",
                    default=os.environ.get("QEMU_VM") or "qemu-system-x86_64",
                    help="the VM's program (default: $QEMU_VM, else qemu-system-x86_64)")
-    p.add_argument("--device", default="lsi53c895a", help="the remote's device (%(default)s)")
+    p.add_argument("--device", metavar="MODEL", help="the remote's device (lsi53c895a)")
     p.add_argument("--disk", action="append", default=[], metavar="FILE",
                    help="raw image; given again: the next SCSI id")
+    p.add_argument("--cdrom", action="append", default=[], metavar="FILE",
+                   help="CD image, behind the disks")
     p.add_argument("--readonly", action="store_true", help="the disks can't be written")
     p.add_argument("--kernel", metavar="FILE")
     p.add_argument("--initrd", metavar="FILE")
-    p.add_argument("--append", default="", metavar="ARGS", help="kernel command line")
-    p.add_argument("--machine", default="pc", help="the VM's machine type (%(default)s)")
-    p.add_argument("--memory", default="512M", metavar="SIZE", help="guest RAM (%(default)s)")
-    p.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto",
-                   help="auto: KVM where it runs a test guest, else TCG")
-    p.add_argument("--protocol", choices=("auto", *PROTOCOLS), default="auto",
+    p.add_argument("--append", metavar="ARGS", help="kernel command line")
+    p.add_argument("--machine", help="the VM's machine type (pc)")
+    p.add_argument("--memory", metavar="SIZE", help="guest RAM (512M)")
+    p.add_argument("--accel", choices=ACCELS, help="auto: KVM where it runs a test guest, else TCG")
+    p.add_argument("--protocol", choices=("auto", *PROTOCOLS),
                    help="auto: vfio-user where both programs have it, else mpqemu")
     p.add_argument("--remote-args", default="", metavar="ARGS",
                    help="further options of the remote, in one word")
+    p.add_argument("--perf", action="store_true",
+                   help="a process for each device, each pinned to a CPU of its own")
     p.add_argument("--timeout", type=float, metavar="SECONDS", help="end everything after this")
     p.add_argument("--dry-run", action="store_true", help="print the command lines and exit")
     p.add_argument("--quiet", action="store_true", help="say only what goes wrong")
     return p
 
 
-def check_files(options):
+def from_options(options):
+    """The Launch that options alone describe: one remote with one device."""
+    disks = [Disk(file=file, readonly=options.readonly) for file in options.disk]
+    disks += [Disk(file=file, readonly=True, cdrom=True) for file in options.cdrom]
+    function = Function(device=options.device or "lsi53c895a", disks=disks)
+    return Launch(remotes=[Remote(name=function.id, functions=[function],
+                                  extra=shlex.split(options.remote_args))])
+
+
+def from_file(options):
+    for name in DEVICE_OPTIONS:
+        if getattr(options, name):
+            raise LaunchError(f"--{name.replace('_', '-')}: {options.file} describes the devices")
+    return config.load(options.file)
+
+
+def check_files(launch):
     """A file that can't be read is better reported here than by a process that has just begun."""
-    named = [("--disk", disk) for disk in options.disk]
-    named += [("--kernel", options.kernel), ("--initrd", options.initrd)]
+    named = [("cdrom" if disk.cdrom else "disk", disk.file)
+             for function in launch.functions() for disk in function.disks]
+    named += [("kernel", launch.vm.kernel), ("initrd", launch.vm.initrd)]
     for option, path in named:
         if path and not os.path.exists(path):
-            raise LaunchError(f"{option} {path}: no such file")
-    for option, program in (("--remote-binary", options.remote_binary),
-                            ("--vm-binary", options.vm_binary)):
+            raise LaunchError(f"--{option} {path}: no such file")
+    programs = [("remote", remote.binary) for remote in launch.remotes]
+    for option, program in [*programs, ("vm", launch.vm.binary)]:
         if not shutil.which(program):
-            raise LaunchError(f"{option} {program}: no such program")
+            raise LaunchError(f"--{option}-binary {program}: no such program")
+    ids = [function.id for function in launch.functions()]
+    for name in ids:
+        if ids.count(name) > 1:
+            raise LaunchError(f"two devices have the id '{name}'")
+
+
+def apply_perf(launch):
+    """A process for each device, pinned from the last CPU on; the VM keeps what is left, if any."""
+    launch.remotes = [Remote(name=function.id, binary=remote.binary, functions=[function],
+                             cpus=remote.cpus, extra=remote.extra)
+                      for remote in launch.remotes for function in remote.functions]
+    free = sorted(os.sched_getaffinity(0))
+    for number, remote in enumerate(launch.remotes):
+        remote.cpus = remote.cpus or str(free[-1 - number % len(free)])
+    left = free[:-len(launch.remotes)]
+    if left and not launch.vm.cpus:
+        launch.vm.cpus = ",".join(map(str, left))
+
+
+def settle(launch, options):
+    """What options say goes before what the file says, and that before the defaults."""
+    for name in ("kernel", "initrd", "append", "machine", "memory", "accel"):
+        if getattr(options, name) is not None:
+            setattr(launch.vm, name, getattr(options, name))
+    launch.vm.binary = launch.vm.binary or options.vm_binary
+    for remote in launch.remotes:
+        remote.binary = remote.binary or options.remote_binary
+    launch.protocol = options.protocol or launch.protocol
+    launch.timeout = options.timeout or launch.timeout
+    if options.perf:
+        apply_perf(launch)
+    for remote in [*launch.remotes, launch.vm]:
+        if remote.cpus:
+            parse_cpus(remote.cpus)
+
+
+def choose(launch, say):
+    """Picks what is left to the launcher, and completes the kernel's line."""
+    vm = launch.vm
+    reasons = []
+    for remote in launch.remotes:
+        protocol, reason = pick_protocol(launch.protocol, vm.binary, remote.binary)
+        for function in remote.functions:
+            function.protocol = protocol
+        if reason not in reasons:
+            reasons.append(reason)
+    vm.accel, reason = pick_accel(vm.accel, vm.binary)
+    polling = max((f.protocol.kernel_args(vm.accel) for f in launch.functions()), default="")
+    if polling:
+        reason += f"; the guest polls for interrupts ({polling})"
+    if say:
+        for line in [*reasons, reason]:
+            say(line)
+    if vm.kernel:
+        vm.append = f"{vm.append} {polling}".strip()
 
 
 def plan(options, vm_extra=(), say=None):
-    """Makes a Launch of parsed options: picks what is left to it, completes the kernel's line."""
-    check_files(options)
-    protocol, why_protocol = pick_protocol(options.protocol, options.vm_binary,
-                                           options.remote_binary)
-    accel, why_accel = pick_accel(options.accel, options.vm_binary)
-    polling = protocol.kernel_args(accel)
-    if say:
-        say(why_protocol)
-        say(f"{why_accel}; the guest polls for interrupts ({polling})" if polling else why_accel)
-    append = f"{options.append} {polling}".strip() if options.kernel else options.append
-    function = Function(device=options.device, disks=options.disk, readonly=options.readonly,
-                        protocol=protocol)
-    return Launch(
-        vm=Vm(binary=options.vm_binary, accel=accel, memory=options.memory,
-              machine=options.machine, kernel=options.kernel, initrd=options.initrd,
-              append=append, extra=list(vm_extra)),
-        remotes=[Remote(name=function.id, binary=options.remote_binary, functions=[function],
-                        extra=shlex.split(options.remote_args))])
+    """Makes a Launch of parsed options and the file that they name, ready to run."""
+    launch = from_file(options) if options.file else from_options(options)
+    launch.vm.extra = [*launch.vm.extra, *vm_extra]
+    settle(launch, options)
+    check_files(launch)
+    choose(launch, say)
+    return launch
 
 
 def run(launch, timeout=None, say=None, **popen):
@@ -110,7 +178,7 @@ def run(launch, timeout=None, say=None, **popen):
     before = {n: signal.signal(n, lambda number, _: session.interrupt(number)) for n in forwarded}
     try:
         with session:
-            return session.wait(timeout)
+            return session.wait(timeout or launch.timeout)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -133,7 +201,7 @@ def main(argv=None):
             for line in launch.command_lines():
                 print(shlex.join(line))
             return 0
-        return run(launch, options.timeout, say)
+        return run(launch, say=say)
     except LaunchError as err:
         say(str(err))
         return EXIT_SETUP

@@ -3,6 +3,7 @@
 
 import base64
 import functools
+import json
 import os
 import subprocess
 import tempfile
@@ -92,6 +93,27 @@ def has(binary, *question):
     except OSError as err:
         raise LaunchError(f"{binary}: {err.strerror}") from err
     return question[-1] in said.stdout.split()
+
+
+@functools.lru_cache(maxsize=None)
+def capabilities(binary):
+    """What a program's --print-capabilities says, a dict; empty where it has no such option."""
+    try:
+        said = subprocess.run([binary, "--print-capabilities"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              timeout=PROBE_SECONDS, check=False)
+        found = json.loads(said.stdout) if said.returncode == 0 else {}
+    except subprocess.TimeoutExpired:
+        return {}
+    except ValueError:
+        return {}
+    except OSError as err:
+        raise LaunchError(f"{binary}: {err.strerror}") from err
+    return found if isinstance(found, dict) else {}
+
+
+def tells_readiness(binary):
+    return "sd-notify" in capabilities(binary).get("features", ())
 
 
 def pick_protocol(wanted, vm_binary, remote_binary):

@@ -5,6 +5,7 @@ import contextlib
 import os
 import queue
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -12,12 +13,64 @@ import time
 from typing import Dict, List, Optional, Union
 
 from .errors import LaunchError
+from .probe import tells_readiness
 
 EXIT_SETUP, EXIT_VM, EXIT_REMOTE, EXIT_TIMEOUT = 1, 3, 4, 124
 
-# Seconds a process is given to end by itself before it is asked to, and before it is killed. The
-# remote flushes its disks in that time.
-GRACE = 2.0
+# Seconds until all processes are gone: when a signal or the time-out ends them, and when the VM has
+# ended by itself, after which a remote may have more to flush.
+END_ASKED, END_NATURAL = 1.9, 6.0
+READY_SECONDS = 10.0
+
+
+def parse_cpus(text):
+    """The CPUs that "0,2-3" names."""
+    try:
+        cpus = set()
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            cpus.update(range(int(first), int(last or first) + 1))
+    except ValueError:
+        raise LaunchError(f"cpus = \"{text}\": expected numbers and ranges as in 0,2-3") from None
+    missing = cpus - os.sched_getaffinity(0)
+    if missing or not cpus:
+        raise LaunchError(f"cpus = \"{text}\": not a set of CPUs that this process may use")
+    return cpus
+
+
+@contextlib.contextmanager
+def pinned(text):
+    """What this thread starts meanwhile runs on these CPUs."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, parse_cpus(text) if text else before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Readiness:
+    """The socket of sd_notify(3), on which a remote says that it serves."""
+
+    def __init__(self, folder, name):
+        self.path = os.path.join(folder, f"{name}.ready")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self.socket.bind(self.path)
+        except OSError as err:
+            raise LaunchError(f"{self.path}: {err.strerror or err}") from err
+        self.socket.settimeout(0.05)
+
+    def wait(self, child):
+        """Until it is ready or has ended, which the session will see."""
+        deadline = time.monotonic() + READY_SECONDS
+        while child.running():
+            with contextlib.suppress(TimeoutError):
+                if b"READY=1" in self.socket.recv(4096).split(b"\n"):
+                    break
+            if time.monotonic() > deadline:
+                raise LaunchError(f"{child.name}: not ready after {READY_SECONDS:g} s")
+        self.socket.close()
 
 
 class Child:
@@ -105,15 +158,30 @@ class Session:
                 near[function.id], far[function.id], fds = function.protocol.connect(
                     function, folder, ours)
                 inherited += fds
-            for remote in self.launch.remotes:
-                fds = {f.id: far[f.id] for f in remote.functions}
-                # In a session of its own, so that ^C reaches the VM and the launcher only, and
-                # the remote lives until the VM has let go of its disk.
-                self.remotes.append(Child(f"remote {remote.name}", remote.argv(fds),
-                                          tuple(fds.values()), self.events,
-                                          start_new_session=True, **self._remote_popen))
-            self.vm = Child("VM", self.launch.vm.argv(self.launch.functions(), near),
-                            tuple(inherited), self.events, **self._vm_popen)
+            started = [self._start_remote(remote, far, folder) for remote in self.launch.remotes]
+            for child, readiness in started:
+                if readiness:
+                    readiness.wait(child)
+            if any(readiness and not child.running() for child, readiness in started):
+                return  # a VM without its device; wait() says why
+            with pinned(self.launch.vm.cpus):
+                self.vm = Child("VM", self.launch.vm.argv(self.launch.functions(), near),
+                                tuple(inherited), self.events, **self._vm_popen)
+
+    def _start_remote(self, remote, far, folder):
+        """The process, and what tells that it serves where it can tell that."""
+        fds = {f.id: far[f.id] for f in remote.functions}
+        popen = dict(self._remote_popen)
+        readiness = Readiness(folder, remote.name) if tells_readiness(remote.binary) else None
+        if readiness:
+            popen["env"] = {**(popen.get("env") or os.environ), "NOTIFY_SOCKET": readiness.path}
+        # In a session of its own, so that ^C reaches the VM and the launcher only, and the remote
+        # lives until the VM has let go of its disk.
+        with pinned(remote.cpus):
+            child = Child(f"remote {remote.name}", remote.argv(fds), tuple(fds.values()),
+                          self.events, start_new_session=True, **popen)
+        self.remotes.append(child)
+        return child, readiness
 
     def interrupt(self, number):
         """Ends the session as if the signal had come; safe in a signal handler."""
@@ -134,23 +202,28 @@ class Session:
         if event is not self.vm:
             # The VM goes on without its device, but nothing good can come of that. It may also
             # be going down itself, in which case its own end says more.
-            _await([self.vm], 0.2)
-            if self.vm.running():
-                self.say(f"{event.fate()} while the VM was running")
+            if self.vm:
+                _await([self.vm], time.monotonic() + 0.2)
+            if not self.vm or self.vm.running():
+                when = "while the VM was running" if self.vm else "before it was ready"
+                self.say(f"{event.fate()} {when}")
                 self._said = event
-        self.stop()
+        self.stop(END_NATURAL)
         return self.report()
 
-    def stop(self):
-        """Ends what still runs, the VM first; returns when all is gone, or after 5 * GRACE."""
+    def stop(self, seconds=END_ASKED):
+        """Ends what still runs, the VM first; all is gone after these seconds at the latest."""
+        end = time.monotonic() + seconds
         if self.vm:
             self.vm.ask(signal.SIGTERM)
-            _end([self.vm])
+            _await([self.vm], end - 0.6 * seconds)
+            self.vm.ask(signal.SIGKILL)
         # The VM's end closes the sockets, which ends the remotes; the signal is for the stubborn.
-        _await(self.remotes, GRACE)
-        for remote in self.remotes:
-            remote.ask(signal.SIGTERM)
-        _end(self.remotes)
+        _await(self.remotes, end - 0.5 * seconds)
+        for number, until in ((signal.SIGTERM, end - 0.05), (signal.SIGKILL, end)):
+            for remote in self.remotes:
+                remote.ask(number)
+            _await(self.remotes, until)
 
     def _polls(self):
         accel = self.launch.vm.accel
@@ -161,9 +234,9 @@ class Session:
         for child in self.children():
             if child.failed() and child is not self._said:
                 self.say(child.fate())
-        if self._polls() and self.vm.process.returncode == -signal.SIGSEGV:
+        if self.vm and self._polls() and self.vm.process.returncode == -signal.SIGSEGV:
             self.say("VM: QEMU 11's proxy is known to crash at start without KVM")
-        if any(remote.failed() for remote in self.remotes):
+        if not self.vm or any(remote.failed() for remote in self.remotes):
             return EXIT_REMOTE
         if self.vm.failed():
             return EXIT_VM
@@ -171,18 +244,8 @@ class Session:
         return EXIT_REMOTE if self.vm.asked else 0
 
 
-def _await(children, seconds):
-    """Waits until all children are gone or the time is over; says which it was."""
-    deadline = time.monotonic() + seconds
+def _await(children, deadline):
+    """Waits until all children are gone or the time has come."""
     for child in children:
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.process.wait(max(0.0, deadline - time.monotonic()))
-    return not any(child.running() for child in children)
-
-
-def _end(children):
-    """Gives children that have been asked to end the time to do so, then kills them."""
-    if not _await(children, GRACE):
-        for child in children:
-            child.ask(signal.SIGKILL)
-        _await(children, GRACE)
