@@ -91,6 +91,7 @@ static void take_back(IoHub *hub)
     if (hub->irqfd >= 0 && hub->unacked && poll(&filled, 1, 0) == 1 &&
         read(hub->irqfd, &count, sizeof(count)) == sizeof(count)) {
         hub->unacked = false;
+        hub->signals--;
     }
 }
 

@@ -112,14 +112,17 @@ static bool cfg_check(RemoteMachine *m, const char *what, uint32_t addr, int32_t
     if ((len == 1 || len == 2 || len == 4) && addr <= PCI_CONFIG_SIZE - (uint32_t)len) {
         return true;
     }
-    log_limited(&m->limit, m->name, "config %s of %" PRId32 " bytes at 0x%" PRIx32 " ignored", what,
-                len, addr);
+    machine_error(m, "config %s of %" PRId32 " bytes at 0x%" PRIx32 " ignored", what, len, addr);
     return false;
 }
 
 uint64_t machine_cfg_read(RemoteMachine *m, uint32_t addr, int32_t len)
 {
-    return cfg_check(m, "read", addr, len) ? pci_cfg_read(m->dev, addr, len) : UINT64_MAX;
+    if (!cfg_check(m, "read", addr, len)) {
+        return UINT64_MAX;
+    }
+    m->counters.cfg_reads++;
+    return pci_cfg_read(m->dev, addr, len);
 }
 
 bool machine_cfg_write(RemoteMachine *m, uint32_t addr, uint32_t value, int32_t len)
@@ -127,6 +130,7 @@ bool machine_cfg_write(RemoteMachine *m, uint32_t addr, uint32_t value, int32_t 
     if (!cfg_check(m, "write", addr, len)) {
         return false;
     }
+    m->counters.cfg_writes++;
     pci_cfg_write(m->dev, addr, value, len);
     return true;
 }
@@ -135,11 +139,17 @@ bool machine_cfg_write(RemoteMachine *m, uint32_t addr, uint32_t value, int32_t 
 
 uint64_t machine_bar_read(RemoteMachine *m, unsigned bar, uint64_t off, unsigned size)
 {
+    if (bar < PCI_NUM_BARS) {
+        m->counters.bar_reads[bar]++;
+    }
     return pci_bar_read(m->dev, bar, off, size);
 }
 
 void machine_bar_write(RemoteMachine *m, unsigned bar, uint64_t off, uint64_t value, unsigned size)
 {
+    if (bar < PCI_NUM_BARS) {
+        m->counters.bar_writes[bar]++;
+    }
     pci_bar_write(m->dev, bar, off, value, size);
 }
 
@@ -150,7 +160,7 @@ int machine_irq_bind(RemoteMachine *m, int irqfd, int resamplefd)
     int ret = iohub_bind(&m->iohub, irqfd, resamplefd);
 
     if (ret < 0) {
-        log_limited(&m->limit, m->name, "interrupt descriptors refused: %s", g_strerror(-ret));
+        machine_error(m, "interrupt descriptors refused: %s", g_strerror(-ret));
     }
     return ret;
 }
@@ -176,7 +186,7 @@ int machine_irq_trigger(RemoteMachine *m, IoIrq irq, uint32_t start, uint32_t n,
     }
     ret = iohub_set_vectors(&m->iohub, irq, start, n, fds);
     if (ret < 0) {
-        log_limited(&m->limit, m->name, "interrupt descriptors refused: %s", g_strerror(-ret));
+        machine_error(m, "interrupt descriptors refused: %s", g_strerror(-ret));
     }
     return ret;
 }
@@ -191,7 +201,7 @@ int machine_irq_unmask_fd(RemoteMachine *m, int fd)
     }
     ret = iohub_set_resample(&m->iohub, fd);
     if (ret < 0) {
-        log_limited(&m->limit, m->name, "resample descriptor refused: %s", g_strerror(-ret));
+        machine_error(m, "resample descriptor refused: %s", g_strerror(-ret));
     }
     return ret;
 }

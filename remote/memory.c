@@ -9,7 +9,7 @@
 static bool report(RemoteMachine *m, bool ok, GError *err)
 {
     if (!ok) {
-        log_limited(&m->limit, m->name, "memory map refused: %s", err->message);
+        machine_error(m, "memory map refused: %s", err->message);
         g_error_free(err);
     }
     return ok;

@@ -165,6 +165,13 @@ static const MpqMessage messages[MPQ_CMDS] = {
 };
 /* clang-format on */
 
+G_STATIC_ASSERT((unsigned)MPQ_CMDS <= REMOTE_MESSAGES);
+
+const char *mpqemu_message_name(unsigned message)
+{
+    return message < MPQ_CMDS ? messages[message].name : NULL;
+}
+
 /* NULL: nothing that a proxy may send. */
 static const MpqMessage *message_find(int32_t cmd)
 {
@@ -210,6 +217,7 @@ static void on_frame(void *opaque, const uint8_t *frame, size_t len G_GNUC_UNUSE
         link_close(server->link, server->why);
         return;
     }
+    server->m->counters.messages[cmd]++;
     value = message->handler(server, frame + sizeof(MpqHeader), fds);
     if (message->reply) {
         reply(server, value);
@@ -234,7 +242,7 @@ static void log_violation(const MpqemuServer *server, const char *why)
             snprintf(name, sizeof(name), "command %" PRId32, cmd);
         }
     }
-    log_line(server->m->name, "%s: %s; connection ended", name, why);
+    machine_error_last(server->m, "%s: %s; connection ended", name, why);
 }
 
 static void on_disconnected(void *opaque)

@@ -18,8 +18,8 @@ static bool decode(RemoteMachine *m, const char *what, uint64_t addr, unsigned s
     if (sized && pci_bus_decode(&m->bus, addr, size, memory, dev, bar, off)) {
         return true;
     }
-    log_limited(&m->limit, m->name, "%s %s of %u bytes at 0x%" PRIx64 " ignored: %s",
-                memory ? "memory" : "I/O", what, size, addr, sized ? "no BAR there" : "odd size");
+    machine_error(m, "%s %s of %u bytes at 0x%" PRIx64 " ignored: %s", memory ? "memory" : "I/O",
+                  what, size, addr, sized ? "no BAR there" : "odd size");
     return false;
 }
 
@@ -32,6 +32,7 @@ uint64_t machine_bus_read(RemoteMachine *m, uint64_t addr, unsigned size, bool m
     if (!decode(m, "read", addr, size, memory, &dev, &bar, &off)) {
         return UINT64_MAX;
     }
+    m->counters.bar_reads[bar]++;
     return pci_bar_read(dev, bar, off, size);
 }
 
@@ -44,6 +45,7 @@ bool machine_bus_write(RemoteMachine *m, uint64_t addr, uint64_t value, unsigned
     if (!decode(m, "write", addr, size, memory, &dev, &bar, &off)) {
         return false;
     }
+    m->counters.bar_writes[bar]++;
     pci_bar_write(dev, bar, off, value, size);
     return true;
 }

@@ -74,8 +74,8 @@ static void answer(VfioUserServer *server, const VfuHeader *request, int ret)
 
     trace(LINK, "%s: %s -> %d", server->m->name, command ? command->name : "?", ret);
     if (ret < 0) {
-        log_limited(&server->m->limit, server->m->name, "%s (%u) refused: %s",
-                    command ? command->name : "message", request->cmd, g_strerror(-ret));
+        machine_error(server->m, "%s (%u) refused: %s", command ? command->name : "message",
+                      request->cmd, g_strerror(-ret));
         out_begin(server, 0);
         header.flags |= VFU_ERROR;
         header.error = -ret;
@@ -162,7 +162,7 @@ static int do_version(VfioUserServer *server, const VfuRequest *req)
     if (req->len > sizeof(version) &&
         !vfu_version_parse((const char *)req->payload + sizeof(version), req->len - sizeof(version),
                            &server->write_multiple, &why)) {
-        log_limited(&server->m->limit, server->m->name, "VERSION: %s", why);
+        machine_error(server->m, "VERSION: %s", why);
         return -EINVAL;
     }
     server->negotiated = true;
@@ -246,6 +246,13 @@ static const VfuCommand commands[VFU_CMDS] = {
 
 #define MAX_FRAME (sizeof(VfuHeader) + sizeof(VfuRegionAccess) + VFU_MAX_DATA)
 
+G_STATIC_ASSERT((unsigned)VFU_CMDS <= REMOTE_MESSAGES);
+
+const char *vfio_user_message_name(unsigned message)
+{
+    return message < VFU_CMDS ? commands[message].name : NULL;
+}
+
 /* NULL: a number without a command. */
 static const VfuCommand *command_find(unsigned cmd)
 {
@@ -284,9 +291,11 @@ static void on_frame(void *opaque, const uint8_t *frame, size_t len, FdSet *fds)
 
     memcpy(&req.header, frame, sizeof(req.header));
     if ((req.header.flags & VFU_TYPE_MASK) == VFU_TYPE_REPLY) { /* never answered: it could go on */
-        log_limited(&server->m->limit, server->m->name, "a reply to nothing (command %u) ignored",
-                    req.header.cmd);
+        machine_error(server->m, "a reply to nothing (command %u) ignored", req.header.cmd);
         return;
+    }
+    if (req.header.cmd < REMOTE_MESSAGES) {
+        server->m->counters.messages[req.header.cmd]++;
     }
     server->out_fd = -1;
     out_begin(server, 0);
@@ -328,7 +337,8 @@ static void log_violation(const VfioUserServer *server, const char *why)
         memcpy(&header, frame, sizeof(header));
         command = command_find(header.cmd);
     }
-    log_line(server->m->name, "%s: %s; connection ended", command ? command->name : "message", why);
+    machine_error_last(server->m, "%s: %s; connection ended", command ? command->name : "message",
+                       why);
 }
 
 static void on_disconnected(void *opaque)

@@ -89,6 +89,7 @@ static void server_ended(void *opaque, bool violation G_GNUC_UNUSED)
 
     conn->kind->server_free(conn->server);
     conn->server = NULL;
+    machine_counters_trace(conn->machine, conn->kind->message_name);
     tell_main(conn, connection_ended_main);
 }
 
@@ -96,6 +97,7 @@ static void serve_on_thread(void *opaque)
 {
     Connection *conn = opaque;
 
+    machine_counters_clear(conn->machine);
     conn->server = conn->kind->server_new(conn->machine, fd_steal(&conn->fd), server_ended, conn);
     if (!conn->server) {
         log_line(conn->name, "can't serve the connection: %s", g_strerror(errno));

@@ -21,6 +21,7 @@ typedef struct ConnectionKind {
     /* Optional: the client has neither hung up nor been ended. With it, clients can be offered
      * while another is served. */
     bool (*server_connected)(const void *server);
+    RemoteMessageName *message_name; /* any thread */
 } ConnectionKind;
 
 /* Main loop: the client is gone, what was in flight is done and flushed, the machine is reset. */

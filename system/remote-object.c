@@ -34,6 +34,7 @@ static const ConnectionKind kind = {
     .server_new = server_new,
     .server_stop = server_stop,
     .server_free = server_free,
+    .message_name = mpqemu_message_name,
 };
 
 static const OptDesc remote_object_props[] = {

@@ -99,6 +99,7 @@ static const ConnectionKind kind = {
     .server_stop = server_stop,
     .server_free = server_free,
     .server_connected = server_connected,
+    .message_name = vfio_user_message_name,
 };
 
 /* --- the object --- */

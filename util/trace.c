@@ -15,8 +15,9 @@
 unsigned trace_mask;
 
 static const char *const group_names[TRACE_GROUPS] = {
-    [TRACE_LOOP] = "loop", [TRACE_LINK] = "link", [TRACE_PCI] = "pci",   [TRACE_MEM] = "mem",
-    [TRACE_IRQ] = "irq",   [TRACE_LSI] = "lsi",   [TRACE_SCSI] = "scsi", [TRACE_BLOCK] = "block",
+    [TRACE_LOOP] = "loop", [TRACE_LINK] = "link",   [TRACE_PCI] = "pci",
+    [TRACE_MEM] = "mem",   [TRACE_IRQ] = "irq",     [TRACE_LSI] = "lsi",
+    [TRACE_SCSI] = "scsi", [TRACE_BLOCK] = "block", [TRACE_STATS] = "stats",
 };
 
 const char *trace_group_name(TraceGroup group)

@@ -33,7 +33,7 @@ typedef struct IoHub {
     bool masked;
     bool automask;
     bool unacked;                  /* automask: signalled, and not unmasked since */
-    uint64_t signals;              /* counter for query */
+    uint64_t signals;              /* sent and not taken back */
     IoVector *vectors[IOHUB_IRQS]; /* but INTx's */
     unsigned n_vectors[IOHUB_IRQS];
     /* Called before a resample event is acted on: posted deasserts come first. May be NULL. */

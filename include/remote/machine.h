@@ -12,6 +12,7 @@
 
 #include "hw/core/guest-memory.h"
 #include "hw/pci/pci-bus.h"
+#include "remote/counters.h"
 #include "remote/iohub.h"
 
 /* The regions and interrupts of a function, numbered as VFIO has them. */
@@ -49,6 +50,7 @@ typedef struct RemoteMachine {
     PciDev *dev; /* the one behind this connection */
     IoHub iohub;
     LogLimit limit;
+    RemoteCounters counters; /* but interrupts: machine_counters() */
     /* a drain is in progress, and who waits for it */
     bool draining;
     LoopFn *reset_done, *disconnect_done; /* or NULL */
@@ -107,5 +109,15 @@ void machine_disconnect(RemoteMachine *m, LoopFn *done, void *opaque);
 
 /* Read-only: what there is. Constant once the machine exists. */
 void machine_describe(RemoteMachine *m, MachineDesc *desc);
+
+/* The counters of the connection, complete. They outlive it, until the next one clears them. */
+RemoteCounters machine_counters(const RemoteMachine *m);
+void machine_counters_clear(RemoteMachine *m);
+/* One line of `-d stats`. */
+void machine_counters_trace(const RemoteMachine *m, RemoteMessageName *name);
+/* The peer did something senseless: counted, kept as the last error, logged at a limited rate.
+ * machine_error_last() is for what ends the connection, and is always logged. */
+void machine_error(RemoteMachine *m, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+void machine_error_last(RemoteMachine *m, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 #endif

@@ -20,5 +20,7 @@ MpqemuServer *mpqemu_server_new(RemoteMachine *m, int fd, MpqemuEnded *ended, vo
 void mpqemu_server_stop(MpqemuServer *server);
 /* In or after ended(). */
 void mpqemu_server_free(MpqemuServer *server);
+/* For the counters. Any thread. */
+RemoteMessageName mpqemu_message_name;
 
 #endif

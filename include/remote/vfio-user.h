@@ -22,5 +22,7 @@ bool vfio_user_server_connected(const VfioUserServer *server);
 void vfio_user_server_stop(VfioUserServer *server);
 /* In or after ended(). */
 void vfio_user_server_free(VfioUserServer *server);
+/* For the counters. Any thread. */
+RemoteMessageName vfio_user_message_name;
 
 #endif

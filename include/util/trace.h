@@ -18,6 +18,7 @@ typedef enum TraceGroup {
     TRACE_LSI,
     TRACE_SCSI,
     TRACE_BLOCK,
+    TRACE_STATS, /* counters of a connection, when it ends */
     TRACE_GROUPS
 } TraceGroup;
 

@@ -378,6 +378,13 @@ class Files(ServeCase):
         proxy.close()
         self.assertIn(f'{PROGRAM}: pci: ', self.ends(process))
 
+    def test_trace_of_counters(self):
+        process, proxy = self.serve_fd('-d', 'stats')
+        proxy.close()
+        self.assertRegex(self.ends(process),
+                         rf'(?m)^{PROGRAM}: stats: .*: PCI_CFGREAD=\d+ config-reads=\d+ '
+                         r'config-writes=0 interrupts=0 errors=0$')
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -169,6 +169,57 @@ static void test_irq_senseless(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_true(alive(f));
 }
 
+/* ---- counters ---- */
+
+static void test_counters(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    AUTO_FD irqfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    AUTO_FD resamplefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int fds[2] = { irqfd, resamplefd };
+    RemoteCounters counters;
+
+    program(f); /* 3 config writes */
+    put(f, MPQ_SET_IRQFD, NULL, 0, fds, 2);
+    bar(f, MPQ_BAR_WRITE, 0xc000 + FAKE_REG_IRQ, 1, 1, false);
+    bar(f, MPQ_BAR_READ, 0xc000, 0, 4, false);
+    bar(f, MPQ_BAR_READ, 0xfe000000, 0, 4, true);
+    bar(f, MPQ_BAR_READ, 0xfe000000, 0, 4, true);
+    counters = machine_counters(f->m);
+    g_assert_cmpuint(counters.messages[MPQ_PCI_CFGWRITE], ==, 3);
+    g_assert_cmpuint(counters.messages[MPQ_BAR_READ], ==, 3);
+    g_assert_cmpuint(counters.messages[MPQ_SET_IRQFD], ==, 1);
+    g_assert_cmpuint(counters.cfg_writes, ==, 3);
+    g_assert_cmpuint(counters.cfg_reads, ==, 0);
+    g_assert_cmpuint(counters.bar_writes[0], ==, 1);
+    g_assert_cmpuint(counters.bar_reads[0], ==, 1);
+    g_assert_cmpuint(counters.bar_reads[1], ==, 2);
+    g_assert_cmpuint(counters.interrupts, ==, 1);
+    g_assert_cmpuint(counters.errors, ==, 0);
+    g_assert_cmpstr(counters.last_error, ==, "");
+    g_assert_cmpstr(mpqemu_message_name(MPQ_BAR_READ), ==, "BAR_READ");
+    g_assert_null(mpqemu_message_name(MPQ_CMDS));
+}
+
+static void test_counters_error(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    RemoteCounters counters;
+
+    bar(f, MPQ_BAR_READ, 0xc000, 0, 4, false);
+    counters = machine_counters(f->m);
+    g_assert_cmpuint(counters.errors, ==, 1);
+    g_assert_cmpstr(counters.last_error, ==, "I/O read of 4 bytes at 0xc000 ignored: no BAR there");
+    g_assert_cmpuint(counters.bar_reads[0], ==, 0);
+    put(f, MPQ_CMDS, NULL, 0, NULL, 0);
+    counters = machine_counters(f->m); /* it outlives the connection */
+    g_assert_cmpuint(f->ended, ==, 1);
+    g_assert_cmpuint(counters.errors, ==, 2);
+    g_assert_cmpstr(counters.last_error, ==, "command 8: not a request; connection ended");
+    machine_counters_clear(f->m);
+    counters = machine_counters(f->m);
+    g_assert_cmpuint(counters.messages[MPQ_BAR_READ], ==, 0);
+    g_assert_cmpstr(counters.last_error, ==, "");
+}
+
 /* ---- reset ---- */
 
 static void test_reset(Fixture *f, gconstpointer data G_GNUC_UNUSED)
@@ -339,6 +390,8 @@ int main(int argc, char **argv)
     TEST(sync_senseless);
     TEST(irq);
     TEST(irq_senseless);
+    TEST(counters);
+    TEST(counters_error);
     TEST(reset);
     TEST(reset_drains);
     TEST(reset_hangup);

@@ -250,8 +250,10 @@ static void test_intx_taken_back(Vfu *v, gconstpointer data G_GNUC_UNUSED)
         set_level(v, false);
         g_assert_cmpuint(take(irq), ==, 0);
     }
+    g_assert_cmpuint(machine_counters(v->m).interrupts, ==, 0);
     set_level(v, true);
     g_assert_cmpuint(take(irq), ==, 1);
+    g_assert_cmpuint(machine_counters(v->m).interrupts, ==, 1);
     vfu_set_irqs(v, FORM_UNMASK, 0, 0, 1, NULL, 0); /* too early: signalled again */
     set_level(v, false);
     g_assert_cmpuint(take(irq), ==, 0);

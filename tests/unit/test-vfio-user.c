@@ -881,6 +881,32 @@ static void test_reset_hang_up(Vfu *v, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpuint(v->ended, ==, 1);
 }
 
+/* ---- counters ---- */
+
+static void test_counters(Vfu *v, gconstpointer data G_GNUC_UNUSED)
+{
+    RemoteCounters counters;
+
+    machine_counters_clear(v->m);
+    vfu_read(v, 1, 0, 4);
+    vfu_post(v, 1, 0, 0, 4);
+    vfu_write(v, VFU_REGION_CONFIG, 0x3c, 1, 1);
+    vfu_ask_error(v, VFU_DMA_READ, NULL, 0, ENOTSUP);
+    vfu_ask_error(v, 1000, NULL, 0, ENOTSUP);
+    counters = machine_counters(v->m);
+    g_assert_cmpuint(counters.messages[VFU_REGION_READ], ==, 1);
+    g_assert_cmpuint(counters.messages[VFU_REGION_WRITE], ==, 2);
+    g_assert_cmpuint(counters.messages[VFU_DMA_READ], ==, 1);
+    g_assert_cmpuint(counters.bar_reads[1], ==, 1);
+    g_assert_cmpuint(counters.bar_writes[1], ==, 1);
+    g_assert_cmpuint(counters.cfg_writes, ==, 1);
+    g_assert_cmpuint(counters.errors, ==, 2);
+    g_assert_cmpstr(counters.last_error, ==, "message (1000) refused: Operation not supported");
+    g_assert_cmpstr(vfio_user_message_name(VFU_DMA_READ), ==, "DMA_READ");
+    g_assert_null(vfio_user_message_name(14)); /* a gap in the numbers */
+    g_assert_null(vfio_user_message_name(1000));
+}
+
 #define TEST(name) g_test_add("/vfio-user/" #name, Vfu, NULL, vfu_setup, test_##name, vfu_teardown)
 #define SILENT(name)                                                                               \
     g_test_add("/vfio-user/" #name, Vfu, NULL, vfu_setup_silent, test_##name, vfu_teardown)
@@ -927,5 +953,6 @@ int main(int argc, char **argv)
     TEST(reset);
     TEST(reset_timeout);
     TEST(reset_hang_up);
+    TEST(counters);
     return g_test_run();
 }
