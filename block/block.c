@@ -12,8 +12,9 @@
  * That completion is always deferred work is what makes the rule "a submit never calls done" hold
  * for every driver without their help, and keeps done callbacks off the stacks of others.
  *
- * A node knows one loop. Attaching is counted, as a file below two nodes is attached by both;
- * everything but attach and detach happens on the loop's thread, without a lock.
+ * A node knows one loop. Attaching is counted, as a file below two nodes is attached by both, and
+ * takes all children along. Requests, their counters and the size are the loop's thread's alone and
+ * know no lock; attaching, which threads of several machines may do, is under the graph's.
  *
  * Draining goes in rounds. A round begins by turning node->round, so that new requests are counted
  * apart from those that have to be waited for; when the old ones are done it flushes, if anything
@@ -24,6 +25,7 @@
 #include "block/block.h"
 #include "block/bounce.h"
 #include "block/buffer.h"
+#include "block/graph.h"
 #include "block/probe.h"
 #include "block/transfer.h"
 #include "util/error.h"
@@ -44,6 +46,7 @@ void block_req_begin(BlockNode *node, BlockReq *req, LoopFn *finished)
     req->progress = 0;
     req->rest = NULL;
     req->bounce = NULL;
+    req->priv = NULL;
     req->write_next = NULL;
     req->write_prev = NULL;
     req->rmw = false;
@@ -57,6 +60,34 @@ void block_complete(BlockReq *req, int res)
     loop_defer(&req->work);
 }
 
+static void count(BlockStats *stats, const BlockReq *req)
+{
+    stats->ns[req->op] += loop_now_ns() - req->started_ns;
+    if (req->res < 0) {
+        stats->failed[req->op]++;
+        return;
+    }
+    stats->ops[req->op]++;
+    if (req->op != BLOCK_FLUSH && req->op != BLOCK_RESIZE) {
+        stats->bytes[req->op] += req->bytes;
+    }
+    if (req->op == BLOCK_WRITE) {
+        stats->highest = MAX(stats->highest, req->offset + req->bytes);
+    }
+}
+
+static void resized(BlockNode *node, uint64_t size)
+{
+    node->size = size;
+    block_graph_lock(node->graph);
+    for (BlockUser *user = node->users; user; user = user->next) {
+        if (user->resized) {
+            user->resized(user->opaque);
+        }
+    }
+    block_graph_unlock(node->graph);
+}
+
 static void request_finished(void *opaque)
 {
     BlockReq *req = opaque;
@@ -66,6 +97,12 @@ static void request_finished(void *opaque)
           node->name, req->op, req->offset, req->bytes, req->res);
     g_clear_pointer(&req->rest, g_free);
     bounce_end(req);
+    count(&node->stats, req);
+    if (req->op == BLOCK_RESIZE && !req->res) {
+        resized(node, req->bytes);
+    } else if ((req->flags & BLOCK_GROW) && !req->res) {
+        node->size = MAX(node->size, req->offset + req->bytes);
+    }
     node->in_flight[req->round]--;
     if (req->round != node->round && !node->in_flight[req->round]) {
         loop_defer(&node->drain_work); /* the last one that a drain waits for */
@@ -93,16 +130,44 @@ static uint32_t settle_flags(const BlockNode *node, const BlockReq *req)
     return how;
 }
 
+static int past_the_end(const BlockNode *node, const BlockReq *req)
+{
+    if (!(req->flags & BLOCK_GROW)) {
+        return -EIO;
+    }
+    return node->can_grow && req->offset <= INT64_MAX && req->bytes <= INT64_MAX - req->offset
+               ? 0
+               : -ENOSPC;
+}
+
+static int resize_refused(const BlockNode *node, uint64_t size)
+{
+    if (node->read_only) {
+        return -EROFS;
+    }
+    if (!node->driver->can_resize) {
+        return -ENOTSUP;
+    }
+    return size > INT64_MAX || size % node->align ? -EINVAL : 0;
+}
+
 /* What can be said without the driver. True if that leaves nothing to do: *res is the result. */
 static bool settle(BlockNode *node, BlockReq *req, int *res)
 {
     *res = 0;
     if (req->op == BLOCK_FLUSH) {
-        return node->no_flush || node->read_only;
+        return (node->no_flush && !node->driver->caches) || node->read_only;
+    }
+    if (req->op == BLOCK_RESIZE) {
+        *res = resize_refused(node, req->bytes);
+        node->written = true;
+        return *res < 0;
     }
     if (req->bytes > node->size || req->offset > node->size - req->bytes) {
-        *res = -EIO;
-        return true;
+        *res = past_the_end(node, req);
+        if (*res) {
+            return true;
+        }
     }
     if (req->op != BLOCK_READ) {
         if (node->read_only) {
@@ -125,6 +190,7 @@ void block_submit(BlockNode *node, BlockReq *req)
     g_assert((req->op != BLOCK_READ && req->op != BLOCK_WRITE) ||
              iov_bytes(req->iov, req->niov) == req->bytes);
     block_req_begin(node, req, request_finished);
+    req->started_ns = loop_now_ns();
     req->round = node->round;
     node->in_flight[req->round]++;
     if (settle(node, req, &res)) {
@@ -203,9 +269,30 @@ void block_drain(BlockNode *node, BlockDrain *drain, void (*idle)(void *), void 
 
 /* --- the node's loop --- */
 
+static bool attach_locked(BlockNode *node, Loop *loop, GError **errp);
+static void detach_locked(BlockNode *node);
+
+static void detach_children(BlockNode *node, unsigned n)
+{
+    while (n > 0) {
+        detach_locked(block_child(node, --n)->node);
+    }
+}
+
+static bool attach_children(BlockNode *node, Loop *loop, GError **errp)
+{
+    for (unsigned i = 0; i < block_n_children(node); i++) {
+        if (!attach_locked(block_child(node, i)->node, loop, errp)) {
+            detach_children(node, i);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool attach_first(BlockNode *node, Loop *loop, GError **errp)
 {
-    if (node->file && !block_attach(node->file, loop, errp)) {
+    if (!attach_children(node, loop, errp)) {
         return false;
     }
     node->loop = loop;
@@ -218,13 +305,11 @@ static bool attach_first(BlockNode *node, Loop *loop, GError **errp)
     }
     block_buffers_free(g_steal_pointer(&node->buffers));
     node->loop = NULL;
-    if (node->file) {
-        block_detach(node->file);
-    }
+    detach_children(node, block_n_children(node));
     return false;
 }
 
-bool block_attach(BlockNode *node, Loop *loop, GError **errp)
+static bool attach_locked(BlockNode *node, Loop *loop, GError **errp)
 {
     if (node->loop && node->loop != loop) {
         return error_set(errp, "Block node '%s' is in use by another machine", node->name);
@@ -236,7 +321,7 @@ bool block_attach(BlockNode *node, Loop *loop, GError **errp)
     return true;
 }
 
-void block_detach(BlockNode *node)
+static void detach_locked(BlockNode *node)
 {
     g_assert(node->attached);
     if (--node->attached) {
@@ -249,7 +334,22 @@ void block_detach(BlockNode *node)
     loop_work_cancel(&node->drain_work);
     block_buffers_free(g_steal_pointer(&node->buffers));
     node->loop = NULL;
-    if (node->file) {
-        block_detach(node->file);
-    }
+    detach_children(node, block_n_children(node));
+}
+
+bool block_attach(BlockNode *node, Loop *loop, GError **errp)
+{
+    bool ok;
+
+    block_graph_lock(node->graph);
+    ok = attach_locked(node, loop, errp);
+    block_graph_unlock(node->graph);
+    return ok;
+}
+
+void block_detach(BlockNode *node)
+{
+    block_graph_lock(node->graph);
+    detach_locked(node);
+    block_graph_unlock(node->graph);
 }

@@ -272,7 +272,7 @@ static BlockNode *open_format(Drive *d, GError **errp)
         block_close(file);
         return NULL;
     }
-    node->owns_file = true;
+    block_own_child(node, file);
     return node;
 }
 

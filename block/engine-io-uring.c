@@ -12,8 +12,8 @@
  *      \--cancel--> -ECANCELED       \--short, EINTR--> pending     \--EAGAIN--> threads engine
  *
  * Buffered reads are first tried with file_io_try(): a hit costs less than a ring entry. Discards,
- * zeroes and what a ring refuses with EAGAIN go to an instance of the threads engine, made when
- * the first one comes.
+ * zeroes, changes of size and what a ring refuses with EAGAIN go to an instance of the threads
+ * engine, made when the first one comes.
  *
  * The ring can do nothing but read, write, sync and cancel, and only on this file, which is its
  * only registered one: it is created disabled, restricted, then enabled. So it's no way round a
@@ -332,7 +332,7 @@ static void uring_stop(BlockEngine *e)
 
 static void uring_submit(BlockEngine *e, BlockReq *req)
 {
-    if (req->op == BLOCK_DISCARD || req->op == BLOCK_WRITE_ZEROES) {
+    if (req->op == BLOCK_DISCARD || req->op == BLOCK_WRITE_ZEROES || req->op == BLOCK_RESIZE) {
         to_helper(e, req);
     } else if (file_io_try(&e->io, req)) {
         finish(req, 0);

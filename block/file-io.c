@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What each request is in system calls, for worker threads, which may block: preadv2 and pwritev2
- * (FUA is RWF_DSYNC), fdatasync, fallocate for files, BLKDISCARD and BLKZEROOUT for block devices.
+ * (FUA is RWF_DSYNC), fdatasync, fallocate and ftruncate for files, BLKDISCARD and BLKZEROOUT for
+ * block devices.
  * The io_uring engine leaves discards and zeroes to it as well: they are rare, and the ioctls have
  * no place in a ring.
  *
@@ -174,6 +175,19 @@ static int run_zeroes(const FileIo *io, const BlockReq *req)
     return res;
 }
 
+static int run_resize(const FileIo *io, const BlockReq *req)
+{
+    int res;
+
+    if (io->blkdev) {
+        return -ENOTSUP;
+    }
+    do {
+        res = ftruncate(io->fd, req->bytes) < 0 ? -errno : 0;
+    } while (res == -EINTR);
+    return res;
+}
+
 int file_io_run(const FileIo *io, BlockReq *req)
 {
     int res;
@@ -189,6 +203,10 @@ int file_io_run(const FileIo *io, BlockReq *req)
     case BLOCK_WRITE_ZEROES:
         res = run_zeroes(io, req);
         return !res && (req->how & BLOCK_FUA) ? run_flush(io) : res;
+    case BLOCK_RESIZE:
+        return run_resize(io, req);
+    case BLOCK_N_OPS:
+        break;
     }
     g_assert_not_reached();
 }

@@ -129,6 +129,7 @@ static bool find_size(BlockNode *node, const FileState *s, int fd, const struct 
 {
     if (!S_ISBLK(st->st_mode)) {
         node->size = ((uint64_t)st->st_size + SECTOR - 1) / SECTOR * SECTOR;
+        node->can_grow = true;
         return true;
     }
     if (ioctl(fd, BLKGETSIZE64, &node->size) < 0) {
@@ -325,6 +326,7 @@ const BlockDriver block_file_driver = {
     .detach = file_detach,
     .submit = file_submit,
     .cancel = file_cancel,
+    .can_resize = true,
 };
 
 const BlockDriver block_host_device_driver = {

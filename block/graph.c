@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All block nodes of the process: opened from options on the main thread before machines run, and
- * found by name. A node is a driver's; it may have one child, `file`, either made along with it
- * from the nested options "file." (then it goes with it) or an earlier node that file= names.
+ * All block nodes of the process: opened from options on the main thread, found by name, and
+ * closed at the end or by block_del(). A node is a driver's; below it are its children, each in a
+ * role that is the name of the option it came by (file, backing, log), either made along with it
+ * from the nested options "ROLE." (then it goes with it) or an earlier node that ROLE= names.
+ *
+ * What is above a node is counted: parents (n_parents), devices (the list of users) and the machine
+ * that has attached it. Only a node with none of them can be removed. Devices of machines that run
+ * take and leave nodes on threads of their own (a change of medium), so users, loop and attached
+ * are under the graph's mutex; nodes and names change on the main thread only.
  *
  * Options come in two groups. Those every node has (node-name, read-only, cache.*, discard ...)
  * are read here into the node; the rest is the driver's, moved by its table into node->state. What
@@ -16,6 +22,7 @@
 #include "block/graph.h"
 #include "block/engine.h"
 #include "util/error.h"
+#include <pthread.h>
 #include <string.h>
 
 #define NODE_NAME_MAX 31 /* as in QEMU */
@@ -26,6 +33,8 @@ struct BlockGraph {
     GPtrArray *nodes;  /* children before parents */
     GHashTable *names; /* of BlockNode by node-name and id; keys are the node's own */
     unsigned n_auto;
+    Loop *setup_loop; /* of block_setup_io(); NULL until it is needed */
+    pthread_mutex_t mutex;
 };
 
 /* What every node takes. */
@@ -89,7 +98,26 @@ BlockGraph *block_graph_new(const BlockDriver *const *drivers,
     graph->engines = engines;
     graph->nodes = g_ptr_array_new();
     graph->names = g_hash_table_new(g_str_hash, g_str_equal);
+    pthread_mutex_init(&graph->mutex, NULL);
     return graph;
+}
+
+void block_graph_lock(BlockGraph *graph)
+{
+    pthread_mutex_lock(&graph->mutex);
+}
+
+void block_graph_unlock(BlockGraph *graph)
+{
+    pthread_mutex_unlock(&graph->mutex);
+}
+
+Loop *block_graph_setup_loop(BlockGraph *graph, GError **errp)
+{
+    if (!graph->setup_loop) {
+        graph->setup_loop = loop_new("block-setup", errp);
+    }
+    return graph->setup_loop;
 }
 
 const BlockEngineType *block_engine_find(const BlockGraph *graph, const char *name)
@@ -112,9 +140,80 @@ const BlockDriver *block_driver_find(const BlockGraph *graph, const char *name)
     return NULL;
 }
 
-BlockNode *block_find(const BlockGraph *graph, const char *name)
+BlockNode *block_find(BlockGraph *graph, const char *name)
 {
     return g_hash_table_lookup(graph->names, name);
+}
+
+/* --- edges --- */
+
+void block_add_child(BlockNode *parent, BlockNode *child, const char *role, bool owned)
+{
+    BlockChild edge = { .role = g_strdup(role), .node = child, .owned = owned };
+
+    if (!parent->children) {
+        parent->children = g_array_new(FALSE, FALSE, sizeof(BlockChild));
+    }
+    g_array_append_val(parent->children, edge);
+    child->n_parents++;
+    if (!strcmp(role, "file")) {
+        parent->file = child;
+    } else if (!strcmp(role, "backing")) {
+        parent->backing = child;
+    }
+}
+
+void block_own_child(BlockNode *parent, BlockNode *child)
+{
+    for (unsigned i = 0; i < block_n_children(parent); i++) {
+        if (block_child(parent, i)->node == child) {
+            block_child(parent, i)->owned = true;
+        }
+    }
+}
+
+static void drop_children(BlockNode *node)
+{
+    for (unsigned i = block_n_children(node); i > 0; i--) {
+        BlockChild *edge = block_child(node, i - 1);
+
+        edge->node->n_parents--;
+        if (edge->owned) {
+            block_close(edge->node);
+        }
+        g_free(edge->role);
+    }
+    node->file = NULL;
+    node->backing = NULL;
+    g_clear_pointer(&node->children, g_array_unref);
+}
+
+bool block_use(BlockNode *node, BlockUser *user, GError **errp)
+{
+    BlockUser *other;
+
+    block_graph_lock(node->graph);
+    other = node->users;
+    if (!other || (other->shared && user->shared)) {
+        user->next = other;
+        node->users = user;
+        other = NULL;
+    }
+    block_graph_unlock(node->graph);
+    return !other || error_set(errp, "Drive '%s' is already in use by another device", node->name);
+}
+
+void block_unuse(BlockNode *node, BlockUser *user)
+{
+    BlockUser **link = &node->users;
+
+    block_graph_lock(node->graph);
+    while (*link != user) {
+        g_assert(*link);
+        link = &(*link)->next;
+    }
+    *link = user->next;
+    block_graph_unlock(node->graph);
 }
 
 /* Also of a node whose opening failed half way. */
@@ -130,9 +229,7 @@ static void node_free(BlockNode *node)
     if (node->id && block_find(graph, node->id) == node) {
         g_hash_table_remove(graph->names, node->id);
     }
-    if (node->owns_file) {
-        block_close(node->file);
-    }
+    drop_children(node);
     opt_fields_clear(node->driver->opts, node->state);
     g_free(node->state);
     g_free(node->name);
@@ -153,7 +250,42 @@ void block_graph_free(BlockGraph *graph)
     }
     g_ptr_array_unref(graph->nodes);
     g_hash_table_unref(graph->names);
+    g_clear_pointer(&graph->setup_loop, loop_free);
+    pthread_mutex_destroy(&graph->mutex);
     g_free(graph);
+}
+
+/* Who is above node, or NULL if there is nothing. */
+static char *node_used_by(BlockNode *node)
+{
+    char *by = NULL;
+
+    if (node->n_parents) {
+        return g_strdup("another block node");
+    }
+    block_graph_lock(node->graph);
+    if (node->users) {
+        by = g_strdup_printf("device '%s'", node->users->name);
+    } else if (node->attached) {
+        by = g_strdup("a machine");
+    }
+    block_graph_unlock(node->graph);
+    return by;
+}
+
+bool block_del(BlockGraph *graph, const char *name, GError **errp)
+{
+    BlockNode *node = block_find(graph, name);
+    g_autofree char *by = node ? node_used_by(node) : NULL;
+
+    if (!node) {
+        return error_set(errp, "Failed to find node with node-name='%s'", name);
+    }
+    if (by) {
+        return error_set(errp, "Block node '%s' is in use by %s", name, by);
+    }
+    block_close(node);
+    return true;
 }
 
 /* --- names --- */
@@ -164,7 +296,7 @@ bool block_name_valid(const char *name)
            strspn(name, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "-._") == strlen(name);
 }
 
-bool block_name_free(const BlockGraph *graph, const char *name, GError **errp)
+bool block_name_free(BlockGraph *graph, const char *name, GError **errp)
 {
     const BlockNode *other = block_find(graph, name);
 
@@ -279,7 +411,10 @@ BlockNode *block_open(BlockGraph *graph, Opts *opts, GError **errp)
 void block_opts_inherit(const Opts *parent, Opts *child)
 {
     static const char *const keys[] = {
-        "read-only", "auto-read-only", "cache.direct", "cache.no-flush", "discard",
+        "read-only",
+        "auto-read-only",
+        "cache.direct",
+        "cache.no-flush",
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
@@ -289,26 +424,41 @@ void block_opts_inherit(const Opts *parent, Opts *child)
             opts_set(child, keys[i], value);
         }
     }
+    if (!opts_peek(child, "discard")) {
+        opts_set(child, "discard", "unmap");
+    }
 }
 
-BlockNode *block_open_child(BlockNode *parent, Opts *opts, GError **errp)
+BlockNode *block_open_child_opts(BlockNode *parent, Opts *nested, const char *role, GError **errp)
 {
-    const char *name = opts_get(opts, "file");
-    g_autoptr(Opts) nested = opts_take_sub(opts, "file");
+    BlockNode *child = block_node_open(parent->graph, nested, NULL, true, errp);
+
+    if (child) {
+        block_add_child(parent, child, role, true);
+    }
+    return child;
+}
+
+BlockNode *block_open_child(BlockNode *parent, Opts *opts, const char *role, GError **errp)
+{
+    const char *name = opts_get(opts, role);
+    g_autoptr(Opts) nested = opts_take_sub(opts, role);
+    BlockNode *child = NULL;
 
     if (name && !opts_empty(nested)) {
-        error_set(errp, "Options 'file' and 'file.*' exclude each other");
+        error_set(errp, "Options '%s' and '%s.*' exclude each other", role, role);
     } else if (name) {
-        parent->file = block_find(parent->graph, name);
-        if (!parent->file) {
+        child = block_find(parent->graph, name);
+        if (child) {
+            block_add_child(parent, child, role, false);
+        } else {
             error_set(errp, "There is no block node '%s'", name);
         }
     } else if (opts_empty(nested)) {
-        error_set(errp, "Option 'file' is missing");
+        error_set(errp, "Option '%s' is missing", role);
     } else {
         block_opts_inherit(opts, nested);
-        parent->file = block_node_open(parent->graph, nested, NULL, true, errp);
-        parent->owns_file = parent->file != NULL;
+        child = block_open_child_opts(parent, nested, role, errp);
     }
-    return parent->file;
+    return child;
 }

@@ -1,22 +1,43 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What -drive needs of the node graph beyond block.h. */
+/* The node graph: what the block layer's own files need beyond block.h. */
 #ifndef BLOCK_GRAPH_H
 #define BLOCK_GRAPH_H
 
 #include "block/block.h"
+
+/* Guards users, loop and attached of every node. Any thread. */
+void block_graph_lock(BlockGraph *graph);
+void block_graph_unlock(BlockGraph *graph);
+
+static inline unsigned block_n_children(const BlockNode *node)
+{
+    return node->children ? node->children->len : 0;
+}
+
+static inline BlockChild *block_child(const BlockNode *node, unsigned i)
+{
+    return &g_array_index(node->children, BlockChild, i);
+}
 
 /* NULL if this build has no such driver. */
 const BlockDriver *block_driver_find(const BlockGraph *graph, const char *name);
 /* Is it a possible node-name or id, but for its length? */
 bool block_name_valid(const char *name);
 /* False and an error if a node or -drive has that name. */
-bool block_name_free(const BlockGraph *graph, const char *name, GError **errp);
+bool block_name_free(BlockGraph *graph, const char *name, GError **errp);
 /* id: of the -drive, else NULL; the node-name too if opts has none. nested: needs no name. */
 BlockNode *block_node_open(BlockGraph *graph, Opts *opts, const char *id, bool nested,
                            GError **errp);
 void block_close(BlockNode *node);
-/* Gives what parent says about read-only, auto-read-only, cache.* and discard to child, where
- * child says nothing. */
+/* Makes child one of parent's, in a role that it has none of yet. */
+void block_add_child(BlockNode *parent, BlockNode *child, const char *role, bool owned);
+/* child, one of parent's, goes with it from now on. */
+void block_own_child(BlockNode *parent, BlockNode *child);
+/* The main thread's loop for block_setup_io(). */
+Loop *block_graph_setup_loop(BlockGraph *graph, GError **errp);
+/* Gives what parent says about read-only, auto-read-only and cache.* to child, where child says
+ * nothing. Who discards is the parent's decision: a child does what it is told, unless it says
+ * discard=ignore itself. */
 void block_opts_inherit(const Opts *parent, Opts *child);
 
 #endif

@@ -88,14 +88,17 @@ static bool take_next(ScsiDisk *disk)
 
     if (!ok) {
         log_line(device_name(disk->scsi.dev), "%s", err->message);
-        next->user = false;
+        disk_drop_claim(next, g_steal_pointer(&disk->next_user));
+        next = NULL;
     }
     if (disk->node) {
         block_detach(disk->node);
         disk_release_node(disk);
     }
-    disk_settle_node(disk, ok ? next : NULL);
-    tray_close(disk);
+    disk_settle_node(disk, next, g_steal_pointer(&disk->next_user));
+    if (disk->close_tray) {
+        tray_close(disk);
+    }
     return ok;
 }
 
@@ -129,21 +132,20 @@ static void cd_drained(ScsiDev *dev)
     }
 }
 
-bool scsi_cd_change_medium(Device *dev, const char *name, bool force,
-                           void (*done)(void *opaque, bool ok), void *opaque, GError **errp)
+static bool change_begin(ScsiDisk *disk, const char *name, ScsiCdDone *done, void *opaque,
+                         GError **errp)
 {
-    ScsiDisk *disk = dev->state;
+    Device *dev = disk->scsi.dev;
     BlockNode *node = name ? block_find(dev->blocks, name) : NULL;
 
     if (name && !node) {
         return error_set(errp, "Cannot find a block node '%s'", name);
     }
-    if ((node && !disk_node_is_free(disk, node, errp)) || !check_lock(disk, force, errp)) {
-        return false;
-    }
     if (node) {
-        node->user = true;
-        node->user_shared = disk->share_rw;
+        disk->next_user = disk_claim_node(disk, dev, node, errp);
+        if (!disk->next_user) {
+            return false;
+        }
     }
     disk->changing = true;
     disk->next_node = node;
@@ -154,15 +156,54 @@ bool scsi_cd_change_medium(Device *dev, const char *name, bool force,
     return true;
 }
 
+bool scsi_cd_change_medium(Device *dev, const char *name, bool force, ScsiCdDone *done,
+                           void *opaque, GError **errp)
+{
+    ScsiDisk *disk = dev->state;
+
+    if (!check_lock(disk, force, errp)) {
+        return false;
+    }
+    disk->close_tray = true;
+    return change_begin(disk, name, done, opaque, errp);
+}
+
+static bool check_open(ScsiDisk *disk, GError **errp)
+{
+    return check_lock(disk, true, errp) &&
+           (disk->tray_open ||
+            error_set(errp, "Tray of device '%s' is not open", device_name(disk->scsi.dev)));
+}
+
+bool scsi_cd_insert(Device *dev, const char *name, ScsiCdDone *done, void *opaque, GError **errp)
+{
+    ScsiDisk *disk = dev->state;
+
+    if (!check_open(disk, errp)) {
+        return false;
+    }
+    if (disk->node) {
+        return error_set(errp, "There already is a medium in device '%s'", device_name(dev));
+    }
+    disk->close_tray = false;
+    return change_begin(disk, name, done, opaque, errp);
+}
+
+bool scsi_cd_remove(Device *dev, ScsiCdDone *done, void *opaque, GError **errp)
+{
+    ScsiDisk *disk = dev->state;
+
+    disk->close_tray = false;
+    return check_open(disk, errp) && change_begin(disk, NULL, done, opaque, errp);
+}
+
 static void cd_detach(ScsiDev *dev)
 {
     ScsiDisk *disk = disk_of(dev);
 
     if (disk->changing) {
         loop_work_cancel(&disk->change_work);
-        if (disk->next_node && !disk->next_node->user_shared) {
-            disk->next_node->user = false;
-        }
+        disk_drop_claim(disk->next_node, g_steal_pointer(&disk->next_user));
         change_end(disk, false);
     }
     disk_detach(dev);

@@ -50,6 +50,7 @@ typedef struct ScsiDisk {
     /* what follows from them, fixed after realize */
     const ScsiCmdTable *table;
     BlockNode *node; /* NULL: no medium, a CD's */
+    BlockUser *user; /* its hold on node */
     bool cd;
     bool wce_default;    /* at power-on and after a reset */
     bool thin;           /* UNMAP works */
@@ -71,6 +72,8 @@ typedef struct ScsiDisk {
     /* a change of medium that waits for in_flight to reach 0 */
     bool changing;
     BlockNode *next_node; /* NULL: none */
+    BlockUser *next_user;
+    bool close_tray; /* afterwards */
     void (*changed)(void *opaque, bool ok);
     void *changed_opaque;
     LoopWork change_work;
@@ -90,10 +93,12 @@ bool disk_check_range(const ScsiDisk *disk, ScsiReq *req, uint64_t lba, uint64_t
 /* The common part of realize; node may be left out only for a CD. */
 bool disk_realize(Device *dev, const ScsiDevOps *ops, const ScsiCmdTable *table, GError **errp);
 void disk_unrealize(Device *dev);
-/* False and an error if another device has the node. */
-bool disk_node_is_free(const ScsiDisk *disk, const BlockNode *node, GError **errp);
-/* What follows from the node. */
-void disk_settle_node(ScsiDisk *disk, BlockNode *node);
+/* A hold on node for disk's device dev; NULL and an error if another device has it. */
+BlockUser *disk_claim_node(ScsiDisk *disk, const Device *dev, BlockNode *node, GError **errp);
+/* No-op for NULL. */
+void disk_drop_claim(BlockNode *node, BlockUser *user);
+/* Makes node (NULL: none), which user is the hold on, the medium: what follows from it. */
+void disk_settle_node(ScsiDisk *disk, BlockNode *node, BlockUser *user);
 void disk_release_node(ScsiDisk *disk);
 /* scsi-xfer.c: in_flight has been counted down. */
 void disk_io_back(ScsiDisk *disk);

@@ -100,19 +100,43 @@ void disk_detach(ScsiDev *dev)
 
 /* ---- realize ---- */
 
-bool disk_node_is_free(const ScsiDisk *disk, const BlockNode *node, GError **errp)
+/* On the loop's thread. The guest is told by a unit attention, a CD's by a change of medium alone
+ * (SPC-4 table F.1 has 2A/09 for direct access devices). */
+static void node_resized(void *opaque)
 {
-    if (node->user && !(disk->share_rw && node->user_shared)) {
-        return error_set(errp, "Drive '%s' is already in use by another device", node->name);
+    ScsiDisk *disk = opaque;
+
+    disk->blocks = disk->node->size / disk->block_size;
+    if (!disk->cd) {
+        scsi_unit_attention(&disk->scsi, SCSI_ASC_PARAM_CHANGED, 0x09);
     }
-    return true;
+}
+
+BlockUser *disk_claim_node(ScsiDisk *disk, const Device *dev, BlockNode *node, GError **errp)
+{
+    BlockUser *user = g_new0(BlockUser, 1);
+
+    user->name = device_name(dev);
+    user->shared = disk->share_rw;
+    user->resized = node_resized;
+    user->opaque = disk;
+    if (!block_use(node, user, errp)) {
+        g_clear_pointer(&user, g_free);
+    }
+    return user;
+}
+
+void disk_drop_claim(BlockNode *node, BlockUser *user)
+{
+    if (user) {
+        block_unuse(node, user);
+        g_free(user);
+    }
 }
 
 void disk_release_node(ScsiDisk *disk)
 {
-    if (disk->node && !disk->node->user_shared) {
-        disk->node->user = false;
-    }
+    disk_drop_claim(disk->node, g_steal_pointer(&disk->user));
     disk->node = NULL;
 }
 
@@ -126,9 +150,6 @@ static bool find_node(ScsiDisk *disk, Device *dev, BlockNode **node, GError **er
     if (!*node) {
         return error_set(errp, "Property '%s.drive' can't find value '%s'", dev->type->name,
                          disk->drive);
-    }
-    if (!disk_node_is_free(disk, *node, errp)) {
-        return false;
     }
     if ((*node)->demoted && !disk->cd) {
         return error_set(errp, "Drive '%s' can't be written, and readonly=on was not given",
@@ -189,15 +210,14 @@ static bool settle_limits(ScsiDisk *disk, GError **errp)
     return true;
 }
 
-void disk_settle_node(ScsiDisk *disk, BlockNode *node)
+void disk_settle_node(ScsiDisk *disk, BlockNode *node, BlockUser *user)
 {
     disk->node = node;
+    disk->user = user;
     disk->blocks = 0;
     if (!node) {
         return;
     }
-    node->user_shared = disk->share_rw;
-    node->user = true;
     disk->blocks = node->size / disk->block_size;
     disk->wce_default = disk->write_cache < 0 ? node->write_cache : disk->write_cache;
     disk->wce_default &= !disk->cd; /* nothing can be in it */
@@ -220,15 +240,26 @@ static void settle_device_id(ScsiDisk *disk)
 bool disk_realize(Device *dev, const ScsiDevOps *ops, const ScsiCmdTable *table, GError **errp)
 {
     ScsiDisk *disk = dev->state;
+    BlockUser *user = NULL;
     BlockNode *node;
 
     disk->table = table;
     disk->cd = ops->pdt == 5;
     if (!find_node(disk, dev, &node, errp) || !settle_block_size(disk, errp) ||
-        !settle_limits(disk, errp) || !scsi_dev_plug(&disk->scsi, dev, ops, errp)) {
+        !settle_limits(disk, errp)) {
         return false;
     }
-    disk_settle_node(disk, node);
+    if (node) {
+        user = disk_claim_node(disk, dev, node, errp);
+        if (!user) {
+            return false;
+        }
+    }
+    if (!scsi_dev_plug(&disk->scsi, dev, ops, errp)) {
+        disk_drop_claim(node, user);
+        return false;
+    }
+    disk_settle_node(disk, node, user);
     settle_device_id(disk);
     return true;
 }

@@ -32,11 +32,15 @@ typedef enum BlockOp {
     BLOCK_FLUSH, /* what was written and completed before is on stable storage */
     BLOCK_DISCARD,
     BLOCK_WRITE_ZEROES,
+    BLOCK_RESIZE, /* node->size becomes bytes; -ENOTSUP if the driver or the file can't */
+    BLOCK_N_OPS,
 } BlockOp;
 
 enum {
     BLOCK_FUA = 1u << 0,       /* WRITE, WRITE_ZEROES: on stable storage at done */
     BLOCK_MAY_UNMAP = 1u << 1, /* WRITE_ZEROES: may deallocate */
+    BLOCK_GROW = 1u << 2,      /* WRITE, WRITE_ZEROES of a format driver: may reach past the end of
+                                  a node that can_grow; elsewhere that is -ENOSPC */
 };
 
 struct BlockReq {
@@ -44,7 +48,7 @@ struct BlockReq {
     BlockOp op;
     uint32_t flags;
     uint64_t offset; /* bytes; any alignment: the block layer bounces where the file needs it */
-    uint64_t bytes;  /* READ, WRITE: sum of iov */
+    uint64_t bytes;  /* READ, WRITE: sum of iov; RESIZE: the new size */
     const struct iovec *iov;
     unsigned niov;
     void (*done)(BlockReq *req);
@@ -54,6 +58,8 @@ struct BlockReq {
     BlockNode *node;
     uint32_t how;       /* flags as a driver has to take them: write_cache, no_flush and
                            can_discard are settled */
+    void *priv;         /* the driver's; NULL at submit */
+    int64_t started_ns; /* for the node's counters */
     LoopWork work;      /* completion */
     LoopPost post;      /* from a worker thread to the loop */
     uint8_t round;      /* node->round when it was submitted */
@@ -73,31 +79,66 @@ typedef struct BlockDriver {
     size_t state_size; /* of node->state */
     const OptDesc *opts; /* offsets into state */
     /* Main thread; options are in node->state, the common ones in node. Opens, sets node->size,
-     * align, read_only, can_discard. Child nodes come by block_open_child(). On failure nothing is
-     * left behind but node->file, and close() is not called. */
+     * align, read_only, can_discard, can_grow. Child nodes come by block_open_child(), and
+     * block_setup_io() reads them. On failure nothing is left behind but the children, and close()
+     * is not called. */
     bool (*open)(BlockNode *node, Opts *opts, GError **errp);
+    /* Main thread, detached; children are still there. */
     void (*close)(BlockNode *node);
     /* Optional: the node's loop is known now. */
     bool (*attach)(BlockNode *node, Loop *loop, GError **errp);
     /* Optional: the loop is going away; nothing is in flight. */
     void (*detach)(BlockNode *node);
-    /* Bounds, read-only, alignment and flags (req->how) are settled before. */
+    /* Bounds, read-only, alignment and flags (req->how) are settled before. Requests to children
+     * are the driver's own, by block_submit(node->file, ...). */
     void (*submit)(BlockNode *node, BlockReq *req);
     /* Optional, best effort; a write that was started is never cancelled. */
     void (*cancel)(BlockNode *node, BlockReq *req);
     /* Optional: the open device of the host that the node is, byte for byte; stays the node's. */
     int (*host_fd)(const BlockNode *node);
+    bool can_resize; /* submit takes BLOCK_RESIZE */
+    bool caches;     /* keeps writes back itself, so FLUSH comes also with cache.no-flush */
 } BlockDriver;
+
+/* An edge of the graph: a node below another one. */
+typedef struct BlockChild {
+    char *role; /* "file", "backing", "log" ...: the option that names it */
+    BlockNode *node;
+    bool owned; /* made along with its parent, so it goes with it */
+} BlockChild;
+
+/* A device that has taken a node; embedded in it. */
+typedef struct BlockUser BlockUser;
+struct BlockUser {
+    const char *name; /* for errors */
+    bool shared;      /* others that are may have the node, too */
+    /* Optional: node->size has changed. On the node's loop; takes or releases no node. */
+    void (*resized)(void *opaque);
+    void *opaque;
+    BlockUser *next; /* the block layer's own */
+};
+
+/* What a node has done since it was opened, by BlockOp. Written on the node's loop; whoever reads
+ * it from elsewhere posts. */
+typedef struct BlockStats {
+    uint64_t ops[BLOCK_N_OPS]; /* that succeeded */
+    uint64_t failed[BLOCK_N_OPS];
+    uint64_t bytes[BLOCK_N_OPS]; /* of those that succeeded */
+    uint64_t ns[BLOCK_N_OPS];    /* from submit to done, all of them */
+    uint64_t highest;            /* end of the write that reached furthest, in bytes */
+} BlockStats;
 
 struct BlockNode {
     const BlockDriver *driver;
     BlockGraph *graph;
     char *name; /* node-name, or the -drive's id, or made up */
     void *state;
-    BlockNode *file; /* child or NULL */
+    BlockNode *file; /* the child of that role, or NULL; so is backing */
+    BlockNode *backing;
     Loop *loop;      /* NULL until attached */
     uint64_t size;   /* bytes */
     uint32_t align;  /* of offset, length and memory that the file needs: 1, 512 or 4096 */
+    bool can_grow;   /* a write past its end makes it longer: a regular file */
     bool read_only;
     bool demoted;      /* read_only though read-only=on was not asked for, since the file can't be
                           written (auto-read-only) or the child is read-only: a disk that needs
@@ -110,11 +151,12 @@ struct BlockNode {
                           block_submit() adds FUA to each write */
     bool no_flush;     /* cache=unsafe: FLUSH and FUA are not passed on */
     bool can_discard;  /* discard=unmap and the driver can */
-    bool user;         /* a device has taken it */
-    bool user_shared;  /* ... with share-rw=on, so that others with share-rw=on may too */
+    BlockStats stats;
     /* the block layer's own */
+    BlockUser *users;   /* devices that have taken it */
+    GArray *children;   /* of BlockChild; NULL: none */
+    unsigned n_parents; /* edges from above */
     bool auto_named;
-    bool owns_file;    /* file was made along with this node */
     bool written;      /* since the last drain's flush */
     char *id;          /* of the -drive, or NULL */
     unsigned attached; /* how often; a node below several others is attached by each */
@@ -138,17 +180,29 @@ const BlockEngineType *block_engine_find(const BlockGraph *graph, const char *na
 /* Closes every node; all detached. */
 void block_graph_free(BlockGraph *graph);
 /* -blockdev: driver=, node-name=, read-only=, cache.direct=, cache.no-flush=, discard=,
- * auto-read-only=, and the driver's options, "file." for a nested node or file=NODE-NAME. */
+ * auto-read-only=, and the driver's options, "file." for a nested node or file=NODE-NAME. Also
+ * blockdev-add. Main thread, at any time. */
 BlockNode *block_open(BlockGraph *graph, Opts *opts, GError **errp);
 /* -drive: if=none, id=, file=, format=, cache=, readonly= / read-only=, aio=, discard=,
  * node-name=. A spelling that makes nodes as block_open() does; found by its id. */
 BlockNode *block_open_drive(BlockGraph *graph, Opts *opts, GError **errp);
-/* For drivers: opens the nested node "file." of opts, or finds the one file=NAME names. */
-BlockNode *block_open_child(BlockNode *parent, Opts *opts, GError **errp);
-/* By node-name or -drive id; NULL if there is none. */
-BlockNode *block_find(const BlockGraph *graph, const char *name);
+/* For drivers: opens the nested node "ROLE." of opts, or finds the one ROLE=NAME names, and makes
+ * it parent's child of that role (a static string or one that is copied). */
+BlockNode *block_open_child(BlockNode *parent, Opts *opts, const char *role, GError **errp);
+/* The same where the options are the driver's: an image that another one names. */
+BlockNode *block_open_child_opts(BlockNode *parent, Opts *nested, const char *role, GError **errp);
+/* By node-name or -drive id; NULL if there is none. Main thread, or while it waits. */
+BlockNode *block_find(BlockGraph *graph, const char *name);
+/* blockdev-del: closes the node by that name and the children made along with it. False and an
+ * error that says who has it, if a parent, a device or a machine has. Main thread. */
+bool block_del(BlockGraph *graph, const char *name, GError **errp);
 
-/* Main thread or the loop's before it runs. False if it belongs to another loop already. Takes
+/* Takes node for a device, until block_unuse(). False and an error if another one has it. Any
+ * thread. */
+bool block_use(BlockNode *node, BlockUser *user, GError **errp);
+void block_unuse(BlockNode *node, BlockUser *user);
+
+/* The loop's thread, or before it runs. False if it belongs to another loop already. Takes
  * children along. Each attach needs its detach. */
 bool block_attach(BlockNode *node, Loop *loop, GError **errp);
 /* On the loop's thread, or after it ended. By the last one nothing is in flight, no drain is under
@@ -161,6 +215,14 @@ void block_cancel(BlockReq *req);
  * idle from the loop, once. Requests that come later, of others that share the node, are not waited
  * for, so they can't hold it up; several drains may be under way. */
 void block_drain(BlockNode *node, BlockDrain *drain, void (*idle)(void *), void *opaque);
+
+/* Requests on the main thread that are waited for, on a node that no machine has: a driver's open
+ * and close read and write their children so, and a monitor resizes an unused node. begin and end
+ * bracket any number of them and nest; false and an error if node belongs to a machine. */
+bool block_setup_begin(BlockNode *node, GError **errp);
+void block_setup_end(BlockNode *node);
+/* 0 or -errno. Between begin and end. */
+int block_setup_io(BlockNode *node, BlockOp op, uint64_t offset, void *buf, uint64_t bytes);
 
 /* Memory for data in flight, aligned for node (page aligned); recycled, so that a request costs
  * no page faults. bytes is rounded up to a power of two; put takes the same number as get. On the

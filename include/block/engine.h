@@ -15,9 +15,9 @@ struct BlockEngineType {
     /* NULL and an error if the kernel or a limit refuses. fd stays the caller's. */
     BlockEngine *(*start)(Loop *loop, int fd, GError **errp);
     void (*stop)(BlockEngine *engine); /* nothing in flight */
-    /* READ, WRITE, FLUSH, DISCARD, WRITE_ZEROES on the file as they are in req (offset, iov are
-     * aligned as the file needs); block_complete() from the loop. Short transfers are continued;
-     * end of file reads as zeros. */
+    /* READ, WRITE, FLUSH, DISCARD, WRITE_ZEROES, RESIZE on the file as they are in req (offset, iov
+     * are aligned as the file needs); block_complete() from the loop. Short transfers are
+     * continued; end of file reads as zeros. */
     void (*submit)(BlockEngine *engine, BlockReq *req);
     void (*cancel)(BlockEngine *engine, BlockReq *req); /* optional, best effort */
 };

@@ -22,7 +22,7 @@ static BlockReq *held;
 
 static bool hold_open(BlockNode *node, Opts *opts, GError **errp)
 {
-    BlockNode *file = block_open_child(node, opts, errp);
+    BlockNode *file = block_open_child(node, opts, "file", errp);
 
     if (!file) {
         return false;

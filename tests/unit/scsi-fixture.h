@@ -25,9 +25,9 @@ typedef struct MemDisk {
     uint8_t *data;
     bool hold;         /* requests wait for mem_release() */
     GPtrArray *held;   /* BlockReq */
-    int fail[5];       /* -errno by BlockOp, 0: none */
+    int fail[BLOCK_N_OPS]; /* -errno by BlockOp, 0: none */
     uint64_t fail_at;  /* only requests that touch this byte; UINT64_MAX: all */
-    unsigned count[5]; /* requests by BlockOp */
+    unsigned count[BLOCK_N_OPS]; /* requests by BlockOp */
     unsigned fua;      /* of them with BLOCK_FUA */
     unsigned unmapped; /* WRITE_ZEROES with BLOCK_MAY_UNMAP */
     uint64_t max_bytes;
@@ -131,6 +131,7 @@ static const BlockDriver mem_driver = {
     .close = mem_close,
     .submit = mem_submit,
     .host_fd = mem_host_fd,
+    .can_resize = true, /* smaller only */
 };
 
 /* ---- fake adapter ---- */

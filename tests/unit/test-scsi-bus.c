@@ -62,7 +62,7 @@ static void test_plug_errors(void)
     expect_error(&fx, "scsi-hd,drive=a,discard_granularity=1000", "discard_granularity");
     expect_error(&fx, "scsi-hd,drive=a,rerror=foo", "rerror");
     expect_error(&fx, "scsi-hd,drive=a,nonsense=1", "nonsense");
-    g_assert_false(block_find(fx.graph, "a")->user);
+    g_assert_null(block_find(fx.graph, "a")->users);
     fx_add(&fx, "scsi-hd,id=one,drive=a,scsi-id=2");
     expect_error(&fx, "scsi-hd,drive=b,scsi-id=2", "already used by 'one'");
     expect_error(&fx, "scsi-hd,drive=a", "Drive 'a' is already in use");

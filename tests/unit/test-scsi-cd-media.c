@@ -209,7 +209,7 @@ static void test_change(void)
     fx_settle(&c.fx);
     g_assert_cmpuint(c.n_changed, ==, 1);
     g_assert_true(c.ok);
-    g_assert_false(block_find(c.fx.graph, "d")->user);
+    g_assert_null(block_find(c.fx.graph, "d")->users);
     g_assert_null(block_find(c.fx.graph, "d")->loop);
     g_assert_cmpuint(read_event(&c), ==, 2);
     RUN(&c, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -233,7 +233,52 @@ static void test_change(void)
     scsi_bus_detach(c.fx.bus);
     g_assert_cmpuint(c.n_changed, ==, 4);
     g_assert_false(c.ok);
-    g_assert_false(block_find(c.fx.graph, "other")->user);
+    g_assert_null(block_find(c.fx.graph, "other")->users);
+    teardown(&c);
+}
+
+/* The halves of a change, in a drive that begins without a medium. */
+static void test_insert_remove(void)
+{
+    CdFx c;
+    GError *err = NULL;
+
+    setup(&c, "1M");
+    g_assert_false(scsi_cd_remove(c.dev, changed, &c, &err));
+    g_assert_nonnull(strstr(err->message, "'cd' is not open"));
+    g_clear_error(&err);
+    g_assert_false(scsi_cd_insert(c.dev, "other", changed, &c, &err));
+    g_assert_nonnull(strstr(err->message, "'cd' is not open"));
+    g_clear_error(&err);
+    g_assert_true(scsi_cd_eject(c.dev, false, NULL));
+    g_assert_false(scsi_cd_insert(c.dev, "other", changed, &c, &err));
+    g_assert_nonnull(strstr(err->message, "already is a medium in device 'cd'"));
+    g_clear_error(&err);
+    for (unsigned i = 0; i < 2; i++) { /* the second time there is none */
+        g_assert_true(scsi_cd_remove(c.dev, changed, &c, NULL));
+        fx_settle(&c.fx);
+        g_assert_cmpuint(c.n_changed, ==, i + 1);
+        g_assert_true(c.ok);
+        g_assert_null(block_find(c.fx.graph, "d")->users);
+    }
+    g_assert_true(block_del(c.fx.graph, "d", NULL));
+    g_assert_false(scsi_cd_insert(c.dev, "d", changed, &c, &err));
+    g_assert_nonnull(strstr(err->message, "'d'"));
+    g_clear_error(&err);
+    g_assert_true(scsi_cd_insert(c.dev, "other", changed, &c, NULL));
+    fx_settle(&c.fx);
+    g_assert_cmpuint(c.n_changed, ==, 3);
+    g_assert_false(block_del(c.fx.graph, "other", &err));
+    g_assert_nonnull(strstr(err->message, "device 'cd'"));
+    g_clear_error(&err);
+    RUN(&c, 0, 0, 0, 0, 0, 0);
+    assert_sense(&c.t, 2, 0x3a, 2); /* the tray is still open */
+    g_assert_true(scsi_cd_load(c.dev, NULL));
+    RUN(&c, 0, 0, 0, 0, 0, 0);
+    assert_sense(&c.t, 6, 0x28, 0);
+    RUN(&c, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    assert_good(&c.t);
+    g_assert_cmpuint(get_be32(c.data), ==, 1023);
     teardown(&c);
 }
 
@@ -296,6 +341,7 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi-cd-media/dvd-structure", test_dvd_structure);
     g_test_add_func("/scsi-cd-media/eject", test_eject);
     g_test_add_func("/scsi-cd-media/change", test_change);
+    g_test_add_func("/scsi-cd-media/insert-remove", test_insert_remove);
     g_test_add_func("/scsi-cd-media/change-with-io", test_change_with_io);
     return g_test_run();
 }

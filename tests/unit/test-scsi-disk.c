@@ -124,6 +124,29 @@ static void test_capacity(void)
 }
 
 /* The CDBs of Linux and SeaBIOS. */
+static void resize_done(BlockReq *req)
+{
+    g_assert_cmpint(req->res, ==, 0);
+}
+
+static void test_resized(void)
+{
+    DiskFx d;
+    BlockReq req = { .op = BLOCK_RESIZE, .bytes = 512 << 10, .done = resize_done };
+
+    disk_setup(&d, "size=1M", "lun=0");
+    block_submit(block_find(d.fx.graph, "d0"), &req);
+    fx_settle(&d.fx);
+    RUN(&d, 0, 0, 0, 0, 0, 0);
+    assert_sense(&d.t, 6, 0x2a, 9);
+    RUN(&d, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    assert_good(&d.t);
+    g_assert_cmpuint(get_be32(d.data), ==, 1023);
+    RUN(&d, 0x28, 0, 0, 0, 4, 0, 0, 0, 1, 0);
+    assert_sense(&d.t, 5, 0x21, 0);
+    disk_teardown(&d);
+}
+
 static void test_mode_sense(void)
 {
     DiskFx d;
@@ -311,6 +334,7 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi-disk/inquiry", test_inquiry);
     g_test_add_func("/scsi-disk/vpd", test_vpd);
     g_test_add_func("/scsi-disk/capacity", test_capacity);
+    g_test_add_func("/scsi-disk/resized", test_resized);
     g_test_add_func("/scsi-disk/mode-sense", test_mode_sense);
     g_test_add_func("/scsi-disk/cdb-sweep", test_sweep);
     g_test_add_func("/scsi-disk/alloc-sweep", test_alloc_sweep);

@@ -92,6 +92,7 @@ enum {
     SCSI_ASC_WRITE_PROTECTED = 0x27, /* 07: space allocation failed */
     SCSI_ASC_MEDIUM_CHANGED = 0x28,
     SCSI_ASC_RESET = 0x29,
+    SCSI_ASC_PARAM_CHANGED = 0x2a,       /* 09: capacity data has changed */
     SCSI_ASC_INCOMPATIBLE_MEDIUM = 0x30, /* 02: unknown format */
     SCSI_ASC_NO_SAVING = 0x39,
     SCSI_ASC_NO_MEDIUM = 0x3a, /* 02: tray open */

@@ -21,10 +21,15 @@ extern const DeviceType scsi_block_type;
  */
 bool scsi_cd_eject(Device *dev, bool force, GError **errp);
 bool scsi_cd_load(Device *dev, GError **errp);
-/* Ejects as above, puts the node of that name in (NULL: nothing) and closes the tray; done comes
- * from the loop, once, when the old node is free. ok false: it could not be attached, or the loop
- * is going away; the drive is empty, or has what it had. */
-bool scsi_cd_change_medium(Device *dev, const char *name, bool force,
-                           void (*done)(void *opaque, bool ok), void *opaque, GError **errp);
+/* Comes from the loop, once, when the old node is free. ok false: the new one could not be
+ * attached, or the loop is going away; the drive is empty, or has what it had. */
+typedef void ScsiCdDone(void *opaque, bool ok);
+/* Ejects as above, puts the node of that name in (NULL: nothing) and closes the tray. */
+bool scsi_cd_change_medium(Device *dev, const char *name, bool force, ScsiCdDone *done,
+                           void *opaque, GError **errp);
+/* The halves of that, with the tray open before and after: false and an error if it is closed.
+ * insert: also if there is a medium. remove: done comes also if there is none. */
+bool scsi_cd_insert(Device *dev, const char *name, ScsiCdDone *done, void *opaque, GError **errp);
+bool scsi_cd_remove(Device *dev, ScsiCdDone *done, void *opaque, GError **errp);
 
 #endif
