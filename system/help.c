@@ -192,6 +192,18 @@ bool help_object(const Registry *registry, const char *value)
     return is_help(value);
 }
 
+bool help_preload(const Registry *registry, const char *value)
+{
+    if (!is_help(value)) {
+        return false;
+    }
+    printf("Modules, if they are installed:\n");
+    for (const ModuleDesc *desc = registry->modules; desc->name; desc++) {
+        printf("%-8s %s\n", desc->name, desc->help);
+    }
+    return true;
+}
+
 bool help_chardev(const Registry *registry G_GNUC_UNUSED, const char *value)
 {
     if (is_help(value)) {

@@ -11,6 +11,7 @@ bool help_machine(const Registry *registry, const char *value);
 bool help_accel(const Registry *registry, const char *value);
 bool help_device(const Registry *registry, const char *value);
 bool help_object(const Registry *registry, const char *value);
+bool help_preload(const Registry *registry, const char *value);
 bool help_chardev(const Registry *registry, const char *value);
 bool help_trace(const Registry *registry, const char *value);
 

@@ -33,6 +33,9 @@ const OptionDesc options[] = {
       .stage = OPTION_MACHINE, .handle = option_machine, .show = help_machine,
       .help = "selects the machine ('-machine help' for list)\n"
               "chardev=id serves the only PCI device on a -chardev" },
+    { .name = "preload", .arg = "module[,module...]",
+      .stage = OPTION_SETTING, .handle = option_preload, .show = help_preload,
+      .help = "loads modules that are to be used later ('-preload help' for list)" },
     { .name = "device", .arg = "driver[,prop=value...]",
       .stage = OPTION_DEVICE, .handle = option_device, .show = help_device,
       .help = "adds a device; key=value or JSON\n"

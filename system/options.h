@@ -71,6 +71,7 @@ bool option_pidfile(System *sys, const OptionItem *item, GError **errp);
 bool option_board(System *sys, const OptionItem *item, GError **errp);
 bool option_chardev(System *sys, const OptionItem *item, GError **errp);  /* chardev.c */
 bool option_machine(System *sys, const OptionItem *item, GError **errp);  /* machine.c */
+bool option_preload(System *sys, const OptionItem *item, GError **errp);  /* modules.c */
 bool option_blockdev(System *sys, const OptionItem *item, GError **errp); /* startup.c */
 bool option_drive(System *sys, const OptionItem *item, GError **errp);
 bool option_device(System *sys, const OptionItem *item, GError **errp);

@@ -7,6 +7,7 @@
 #include "system/registry.h"
 #include "accel/accel.h"
 #include "block/drivers.h"
+#include "build-stamp.h"
 #include "config-host.h"
 #include "config.h"
 #include "hw/misc/pci-testdev.h"
@@ -52,6 +53,16 @@ static const BlockDriver *const block_drivers[] = {
     &block_raw_driver,
 #endif
     NULL
+};
+
+static const ModuleDesc modules[] = {
+#ifdef CONFIG_CODEC_ZLIB
+    { .kind = "codec", .name = "zlib", .help = "reads compressed images (libz)" },
+#endif
+#ifdef CONFIG_CODEC_ZSTD
+    { .kind = "codec", .name = "zstd", .help = "reads compressed images (libzstd)" },
+#endif
+    { .name = NULL }
 };
 
 static const BlockEngineType *const block_engines[] = {
@@ -104,6 +115,8 @@ const Registry target_registry = {
     .devices = devices,
     .block_drivers = block_drivers,
     .block_engines = block_engines,
+    .modules = modules,
+    .stamp = BUILD_STAMP,
     .machines = machines,
     .objects = objects,
     .accels = accels,

@@ -16,6 +16,7 @@
  */
 #include "system/board.h"
 #include "system/machine.h"
+#include "system/modules.h"
 #include "system/options.h"
 #include "system/system.h"
 #include "util/error.h"
@@ -65,6 +66,7 @@ void system_init(System *sys, const Registry *registry)
 {
     *sys = (System){ .registry = registry, .signal_fd = -1, .pidfile = { .fd = -1 } };
     sys->main_loop = g_main_loop_new(NULL, FALSE);
+    sys->modules = modules_new(registry);
     sys->blocks = block_graph_new(registry->block_drivers, registry->block_engines);
     sys->devices = device_tree_new(registry->devices, sys->blocks);
     sys->objects = object_set_new(registry->objects, sys->devices, all_objects_ended, sys);
@@ -219,6 +221,7 @@ static bool start(System *sys, const GPtrArray *items, GError **errp)
         !make_board(sys, errp) || !run_stages(sys, items, OPTION_LOGFILE, OPTION_PIDFILE, errp)) {
         return false;
     }
+    module_set_seal(sys->modules);
     sys->board_live = sys->board != NULL;
     object_set_serve(sys->objects);
     if (sys->board) {
@@ -267,6 +270,7 @@ void system_fini(System *sys)
     object_set_free(sys->objects);
     device_tree_free(sys->devices);
     block_graph_free(sys->blocks);
+    module_set_free(sys->modules);
     machine_clear(sys);
     g_ptr_array_free(sys->chardevs, TRUE);
     g_ptr_array_free(sys->board_items, TRUE);

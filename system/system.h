@@ -12,6 +12,7 @@ typedef struct Board Board; /* system/board.h */
 typedef struct System {
     const Registry *registry;
     GMainLoop *main_loop;
+    ModuleSet *modules;
     BlockGraph *blocks;
     DeviceTree *devices;
     ObjectSet *objects;

@@ -11,6 +11,7 @@
 #include "hw/core/device.h"
 #include "system/machine-type.h"
 #include "system/object.h"
+#include "util/module.h"
 
 typedef struct AccelType AccelType; /* accel/accel.h */
 
@@ -23,6 +24,8 @@ typedef struct Registry {
     const BlockEngineType *const *block_engines; /* the first one is the default */
     const MachineType *const *machines;          /* the first one is the default */
     const ObjectType *const *objects;
+    const ModuleDesc *modules;                   /* ended by a NULL name */
+    const char *stamp;                           /* of this build, as its modules have it */
     const AccelType *const *accels; /* what drives a board; the first one is the default */
 } Registry;
 

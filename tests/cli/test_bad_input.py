@@ -38,6 +38,9 @@ ROWS = [
                                      'socket,id=c,fd={fd}', '-M', 'remote,chardev=c'],
      '.*several.*'),
 
+    ('preload_unknown', ['-preload', 'nosuch'], "There is no module 'nosuch' for this program"),
+    ('preload_one_of_two', ['-preload', 'zlib,nosuch'], "There is no module 'nosuch' .*"),
+
     ('vga', ['-vga', 'std'], "only 'none' is possible: .*"),
     ('display', ['-display', 'gtk'], "only 'none' is possible: .*"),
     ('serial', ['-serial', 'stdio'], "only 'none' is possible: .*"),

@@ -106,7 +106,8 @@ class Options(Tree):
 
     def installed(self):
         plan = json.loads(self.call('meson', 'introspect', '--installed', 'build').stdout)
-        return {os.path.basename(name) for name in plan.values()}
+        return {os.path.basename(name) for name in plan.values()
+                if os.path.basename(os.path.dirname(name)) == 'bin'}
 
     def test_the_stock_program_is_built_and_not_installed(self):
         self.configure()

@@ -85,6 +85,7 @@ class Build(unittest.TestCase):
             if not source.startswith('tests/'):
                 seen[source] = seen.get(source, 0) + 1
         programs = seen.pop('system/registry.c')
+        seen.pop('block/module-entry.c', None)  # for each module
         self.assertGreaterEqual(programs, 2, 'nothing shows that programs share objects')
         self.assertEqual({source: count for source, count in seen.items() if count > 1}, {})
 
