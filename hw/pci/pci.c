@@ -253,6 +253,44 @@ void pci_cfg_write(PciDev *pci, unsigned addr, uint32_t value, unsigned len)
     }
 }
 
+/* --- state --- */
+
+void pci_dev_save(const PciDev *pci, GByteArray *out)
+{
+    g_byte_array_append(out, pci->config, PCI_CONFIG_SIZE);
+}
+
+/* Neither for the guest nor for the host to change: what the function is. */
+static bool is_fixed(unsigned at)
+{
+    return at < PCI_COMMAND || (at >= PCI_REVISION && at < PCI_CACHE_LINE);
+}
+
+const uint8_t *pci_dev_check(const PciDev *pci, StreamIn *in)
+{
+    const uint8_t *config = stream_get_bytes(in, "config", PCI_CONFIG_SIZE);
+
+    for (unsigned i = 0; config && i < PCI_CONFIG_SIZE; i++) {
+        if (is_fixed(i) && config[i] != pci->config[i]) {
+            stream_fail(in, "saved state is of a device %04x:%04x revision %02x, not of '%s'",
+                        get16(config + PCI_VENDOR_ID), get16(config + PCI_DEVICE_ID),
+                        config[PCI_REVISION], pci_dev_name(pci));
+            return NULL;
+        }
+    }
+    return config;
+}
+
+/* Through the guest's own door: what it can't write, the stream can't either. */
+void pci_dev_load(PciDev *pci, const uint8_t *config)
+{
+    for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++) {
+        if (pci->wmask[i]) {
+            pci_cfg_write(pci, i, config[i], 1);
+        }
+    }
+}
+
 /* --- DMA --- */
 
 int pci_dma_read(PciDev *pci, uint64_t gpa, void *buf, size_t len)

@@ -24,9 +24,6 @@
 
 #include <string.h>
 
-/* Selections that a pending reselection may lose to: new commands go first, but not for ever. */
-#define RESEL_PATIENCE 8
-
 /* ---- tasks ---- */
 
 static void task_link(LsiTask **list, LsiTask *t)
@@ -98,6 +95,14 @@ void lsi_tasks_cancel(Lsi *s, int target, int lun, int tag)
     }
 }
 
+void lsi_task_queue(LsiTask *t)
+{
+    if (!t->pending) {
+        t->pending = true;
+        g_queue_push_tail_link(&t->s->resel, &t->link);
+    }
+}
+
 static void task_progress(LsiTask *t)
 {
     Lsi *s = t->s;
@@ -106,10 +111,7 @@ static void task_progress(LsiTask *t)
         lsi_bus_settle(s);
         return;
     }
-    if (!t->pending) {
-        t->pending = true;
-        g_queue_push_tail_link(&s->resel, &t->link);
-    }
+    lsi_task_queue(t);
     if (s->st.run == LSI_WAIT_RESELECT) {
         lsi_scripts_wake(s);
     }
@@ -121,6 +123,7 @@ static void task_ready(ScsiReq *req)
 
     if (!t->zombie) {
         t->can_move = true;
+        t->hold_bus = false;
         task_progress(t);
     }
 }
@@ -138,7 +141,7 @@ static void task_done(ScsiReq *req)
     task_progress(t);
 }
 
-const ScsiReqOps lsi_req_ops = { .ready = task_ready, .done = task_done };
+static const ScsiReqOps lsi_req_ops = { .ready = task_ready, .done = task_done };
 
 /* Bytes of a CDB by its group code (SPC-4, 4.2.5.1). Groups without a fixed length take what the
  * first COMMAND move brought. */
@@ -150,27 +153,35 @@ static unsigned cdb_length(uint8_t opcode, unsigned got)
     return len ? len : got;
 }
 
-static void task_start(Lsi *s)
+LsiTask *lsi_task_new(Lsi *s)
 {
-    LsiState *st = &s->st;
     LsiTask *t = g_new0(LsiTask, 1);
 
     t->s = s;
     t->link.data = t;
-    t->disc_priv = st->disc_priv;
     t->req.ops = &lsi_req_ops;
+    task_link(&s->tasks, t);
+    s->n_tasks++;
+    return t;
+}
+
+static void task_start(Lsi *s)
+{
+    LsiState *st = &s->st;
+    LsiTask *t = lsi_task_new(s);
+
+    t->disc_priv = st->disc_priv;
     t->req.target = st->target;
     t->req.lun = st->lun;
     t->req.attr = st->attr;
     t->req.tag = st->tag;
     t->req.cdb_len = st->cdb_len;
     memcpy(t->req.cdb, st->cdb, sizeof(t->req.cdb));
-    task_link(&s->tasks, t);
     s->current = t;
     st->cdb_len = 0;
     trace(LSI, "command %02x to %u:%u tag %d", st->cdb[0], st->target, st->lun,
           st->attr == SCSI_UNTAGGED ? -1 : st->tag);
-    if (s->n_tasks++ >= LSI_MAX_TASKS) {
+    if (s->n_tasks > LSI_MAX_TASKS) {
         t->req.status = SCSI_TASK_SET_FULL;
         t->finished = true;
         return;
@@ -242,7 +253,7 @@ void lsi_disc_work(void *opaque)
     const LsiTask *t = s->current;
 
     if (!st->connected || st->req || st->ack_held || !t || t->can_move || t->finished ||
-        !st->disc_priv || st->after != LSI_AFTER_NOTHING ||
+        t->hold_bus || !st->disc_priv || st->after != LSI_AFTER_NOTHING ||
         (t->req.moved && t->req.moved < t->req.total)) {
         return;
     }
@@ -332,7 +343,7 @@ void lsi_bus_select(Lsi *s, unsigned id, bool atn)
         lsi_bus_forget(s);
     }
     st->reg[LSI_SDID] = id;
-    if (st->resel_lost < RESEL_PATIENCE && !g_queue_is_empty(&s->resel)) {
+    if (st->resel_lost < LSI_RESEL_PATIENCE && !g_queue_is_empty(&s->resel)) {
         st->resel_lost++;
     }
     if (id >= s->model->max_id || !scsi_bus_has_target(s->scsi, id)) {
@@ -350,7 +361,7 @@ void lsi_bus_select(Lsi *s, unsigned id, bool atn)
 bool lsi_bus_resel_pending(const Lsi *s)
 {
     return !g_queue_is_empty((GQueue *)&s->resel) && !s->st.connected &&
-           s->st.resel_lost >= RESEL_PATIENCE && (s->st.reg[LSI_SCID] & SCID_RRE);
+           s->st.resel_lost >= LSI_RESEL_PATIENCE && (s->st.reg[LSI_SCID] & SCID_RRE);
 }
 
 bool lsi_bus_reselect(Lsi *s)

@@ -14,6 +14,7 @@
  *   lsi-move.c     block moves and phase mismatch, memory move, load and store
  *   lsi-bus.c      the SCSI bus: selection, reselection, phases, tasks
  *   lsi-msg.c      message bytes in both directions
+ *   lsi-state.c    save and restore
  */
 #ifndef HW_SCSI_LSI_INTERNAL_H
 #define HW_SCSI_LSI_INTERNAL_H
@@ -189,6 +190,7 @@ enum {
 #define LSI_MSG_IN_MAX 16
 #define LSI_MSG_OUT_MAX 16 /* the longest message that is understood has 8 bytes */
 #define LSI_MAX_TASKS 1024
+#define LSI_RESEL_PATIENCE 8 /* selections that a reselection may lose to: but not for ever */
 
 typedef enum LsiRun {
     LSI_STOPPED,
@@ -269,6 +271,7 @@ typedef struct LsiTask {
     bool finished; /* done() came: status is to be delivered */
     bool zombie;   /* cancelled; freed at done() */
     bool pending;  /* in s->resel */
+    bool hold_bus; /* restored in its data phase: no disconnection before it can move again */
     GList link;    /* in s->resel */
 } LsiTask;
 
@@ -299,6 +302,7 @@ struct Lsi {
     LoopTimer gen_timer, hth_timer;
     uint64_t epoch; /* changes when a reset or abort takes a move's ground away */
     bool executing; /* inside lsi_run() */
+    bool frozen;    /* SCRIPTS stand still, whatever st.run says */
 };
 
 /* Offsets in instructions: signed, 24 bits. */
@@ -352,6 +356,8 @@ extern const OptDesc lsi_props[];
 
 /* ---- lsi-regs.c ---- */
 void lsi_regs_reset(Lsi *s);
+/* Could reg be a register file of this model? */
+bool lsi_regs_valid(const Lsi *s, const uint8_t *reg);
 /* One byte register, with its side effects; off is below 256. by_script: SCRIPTS may write SFBR. */
 uint8_t lsi_reg_read8(Lsi *s, unsigned off);
 void lsi_reg_write8(Lsi *s, unsigned off, uint8_t val, bool by_script);
@@ -432,9 +438,12 @@ void lsi_bus_in_advance(Lsi *s, size_t n);
 uint8_t *lsi_bus_out_window(Lsi *s, size_t *len);
 void lsi_bus_out_advance(Lsi *s, size_t n);
 void lsi_disc_work(void *opaque);
+/* A task in s->tasks, for scsi_submit(). */
+LsiTask *lsi_task_new(Lsi *s);
+/* At the end of the queue for reselection. */
+void lsi_task_queue(LsiTask *t);
 /* Cancels what matches; target or lun -1: any. tag -1: any, else with tag only. */
 void lsi_tasks_cancel(Lsi *s, int target, int lun, int tag);
-extern const ScsiReqOps lsi_req_ops;
 
 /* ---- lsi-msg.c ---- */
 /* One byte of MSG OUT. */
@@ -443,5 +452,7 @@ void lsi_msg_out(Lsi *s, uint8_t byte);
 bool lsi_msg_out_partial(const Lsi *s);
 void lsi_msg_in_queue(Lsi *s, const uint8_t *bytes, unsigned n);
 void lsi_msg_clear(Lsi *s);
+/* Is msg_out a state that the parser can be in? */
+bool lsi_msg_out_valid(const LsiState *st);
 
 #endif

@@ -102,36 +102,66 @@ static void msg_ppr(Lsi *s, const uint8_t *m)
     lsi_msg_in_queue(s, answer, sizeof(answer));
 }
 
-/* msg_out holds 01, length, code and what follows so far. Returns true when it is dealt with. */
-static bool msg_extended(Lsi *s)
+typedef struct ExtMessage {
+    uint8_t code, len;
+    void (*answer)(Lsi *s, const uint8_t *m);
+} ExtMessage;
+
+/* m holds 01, length, code. */
+static const ExtMessage *ext_find(const uint8_t *m)
 {
-    static const struct {
-        uint8_t code, len;
-        void (*answer)(Lsi *s, const uint8_t *m);
-    } known[] = {
+    static const ExtMessage known[] = {
         { EXT_SDTR, 3, msg_sdtr },
         { EXT_WDTR, 2, msg_wdtr },
         { EXT_PPR, 6, msg_ppr },
     };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(known); i++) {
+        if (m[2] == known[i].code && m[1] == known[i].len) {
+            return &known[i];
+        }
+    }
+    return NULL;
+}
+
+/* msg_out holds 01, length, code and what follows so far. Returns true when it is dealt with. */
+static bool msg_extended(Lsi *s)
+{
     const uint8_t *m = s->st.msg_out;
     unsigned len = s->st.msg_out_len;
+    const ExtMessage *ext;
 
     if (len < 3) {
         return false;
     }
-    for (unsigned i = 0; i < G_N_ELEMENTS(known); i++) {
-        if (m[2] == known[i].code && m[1] == known[i].len) {
-            if (len < 2u + known[i].len) {
-                return false;
-            }
-            known[i].answer(s, m);
-            return true;
+    ext = ext_find(m);
+    if (ext) {
+        if (len < 2u + ext->len) {
+            return false;
         }
+        ext->answer(s, m);
+        return true;
     }
     /* Length 0 means 256 (SPI-2); code is one byte of it, and swallowed already. */
     s->st.msg_out_skip = (m[1] ? m[1] : 256) - 1;
     msg_reject(s);
     return true;
+}
+
+bool lsi_msg_out_valid(const LsiState *st)
+{
+    const uint8_t *m = st->msg_out;
+
+    switch (st->msg_out_len) {
+    case 0:
+        return true;
+    case 1:
+        return m[0] == MSG_EXTENDED || (m[0] >= MSG_SIMPLE_TAG && m[0] <= MSG_ORDERED_TAG);
+    case 2:
+        return m[0] == MSG_EXTENDED;
+    default:
+        return m[0] == MSG_EXTENDED && ext_find(m) && st->msg_out_len < 2u + m[1];
+    }
 }
 
 static void msg_abort(Lsi *s, uint8_t code)

@@ -18,6 +18,7 @@
 typedef struct LsiReg {
     uint8_t reset;
     uint8_t wmask; /* bits that a write stores */
+    uint8_t own;   /* further bits that the chip itself stores */
     uint8_t (*read)(Lsi *s, unsigned off);
     /* After the writable bits have been stored; val is what was written. */
     void (*write)(Lsi *s, unsigned off, uint8_t val, uint8_t old);
@@ -184,6 +185,8 @@ static void write_istat0(Lsi *s, unsigned off, uint8_t val, uint8_t old)
     lsi_irq_update(s);
 }
 
+#define ISTAT0_OWN (ISTAT0_ABRT | ISTAT0_SIGP | ISTAT0_SEM | ISTAT0_INTF)
+
 static void write_irq_mask(Lsi *s, unsigned off G_GNUC_UNUSED, uint8_t val G_GNUC_UNUSED,
                            uint8_t old G_GNUC_UNUSED)
 {
@@ -221,6 +224,11 @@ static void write_stime1(Lsi *s, unsigned off G_GNUC_UNUSED, uint8_t val G_GNUC_
     {                                                                                              \
         .reset = (reset_)                                                                          \
     }
+/* Set by the chip, not by a write. */
+#define CHIP(bits)                                                                                 \
+    {                                                                                              \
+        .own = (bits)                                                                              \
+    }
 
 /* clang-format off: it does not know ranges */
 static const LsiReg lsi_regs[LSI_REGS] = {
@@ -232,16 +240,16 @@ static const LsiReg lsi_regs[LSI_REGS] = {
     [LSI_SXFER] = RW(0),
     [LSI_SDID] = { .wmask = 0x0f },
     [LSI_GPREG] = { .reset = 0x7f, .wmask = 0x1f, .read = read_gpreg },
-    [LSI_SFBR] = RO(0), /* SCRIPTS write it, the CPU does not */
+    [LSI_SFBR] = CHIP(0xff), /* SCRIPTS write it, the CPU does not */
     [LSI_SOCL] = { .wmask = 0xff, .write = write_socl },
-    [LSI_SSID] = RO(0),
+    [LSI_SSID] = CHIP(0x8f),
     [LSI_SBCL] = { .read = read_sbcl },
-    [LSI_DSTAT] = { .read = read_dstat },
+    [LSI_DSTAT] = { .own = 0x7f, .read = read_dstat },
     [LSI_SSTAT0] = { .read = read_sstat0 },
     [LSI_SSTAT1] = { .read = read_sstat1 },
-    [LSI_SSTAT2] = { .read = read_sstat2 },
+    [LSI_SSTAT2] = { .own = SSTAT2_LDSC, .read = read_sstat2 },
     [LSI_DSA ... LSI_DSA + 3] = RW(0),
-    [LSI_ISTAT0] = { .read = read_istat0, .write = write_istat0 },
+    [LSI_ISTAT0] = { .own = ISTAT0_OWN, .read = read_istat0, .write = write_istat0 },
     [LSI_ISTAT1] = { .wmask = ISTAT1_SI, .read = read_istat1, .write = write_irq_mask },
     [LSI_MBOX0 ... LSI_MBOX1] = RW(0),
     [LSI_CTEST0] = RW(0xff),
@@ -267,7 +275,8 @@ static const LsiReg lsi_regs[LSI_REGS] = {
     [LSI_ADDER ... LSI_ADDER + 3] = RO(0),
     [LSI_SIEN0] = { .wmask = 0xff, .write = write_irq_mask },
     [LSI_SIEN1] = { .wmask = 0x17, .write = write_irq_mask },
-    [LSI_SIST0 ... LSI_SIST1] = { .read = read_sist },
+    [LSI_SIST0] = { .own = 0xff, .read = read_sist },
+    [LSI_SIST1] = { .own = 0x17, .read = read_sist },
     [LSI_SLPAR] = RW(0),
     [LSI_SWIDE] = RW(0),
     [LSI_MACNTL] = { .wmask = 0x0f }, /* the chip's type above */
@@ -279,7 +288,7 @@ static const LsiReg lsi_regs[LSI_REGS] = {
     [LSI_STEST1] = RW(0),
     [LSI_STEST2] = { .wmask = 0x7f }, /* SCE's self-clearing neighbours are not modelled */
     [LSI_STEST3] = { .wmask = 0xfd }, /* CSF clears itself */
-    [LSI_SIDL ... LSI_SIDL + 1] = RO(0),
+    [LSI_SIDL ... LSI_SIDL + 1] = CHIP(0xff),
     [LSI_STEST4] = RO(0xe0), /* LVD, frequency locked: NetBSD waits for LOCK */
     [LSI_SODL ... LSI_SODL + 1] = RW(0),
     [LSI_CCNTL0] = RW(0),
@@ -291,7 +300,7 @@ static const LsiReg lsi_regs[LSI_REGS] = {
     [LSI_PMJAD1 ... LSI_PMJAD2 + 3] = RW(0),
     [LSI_RBC ... LSI_UA + 3] = RW(0),
     [LSI_ESA ... LSI_IA + 3] = RW(0),
-    [LSI_SBC ... LSI_SBC + 2] = RO(0),
+    [LSI_SBC ... LSI_SBC + 2] = CHIP(0xff),
     [LSI_CSBC ... LSI_CSBC + 3] = RW(0),
 };
 /* clang-format on */
@@ -312,6 +321,23 @@ void lsi_regs_reset(Lsi *s)
         s->st.reg[i] = lsi_regs[i].reset;
     }
     s->st.reg[LSI_MACNTL] = s->model->chip_type;
+}
+
+bool lsi_regs_valid(const Lsi *s, const uint8_t *reg)
+{
+    for (unsigned i = 0; i < LSI_REGS; i++) {
+        const LsiReg *r = &lsi_regs[i];
+        uint8_t reset = i == LSI_MACNTL ? s->model->chip_type : r->reset;
+        uint8_t may = r->wmask | r->own;
+
+        if (!lsi_reg_exists(s, i)) {
+            may = 0;
+        }
+        if ((reg[i] ^ reset) & ~may) {
+            return false;
+        }
+    }
+    return true;
 }
 
 uint8_t lsi_reg_read8(Lsi *s, unsigned off)

@@ -398,6 +398,9 @@ void lsi_run(void *opaque)
     size_t bytes = SLICE_BYTES;
     bool more = true;
 
+    if (s->frozen) {
+        return;
+    }
     s->executing = true;
     while (insns && bytes && (more = advance(s, &bytes))) {
         insns--;

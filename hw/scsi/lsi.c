@@ -80,6 +80,7 @@ void lsi_reset(PciDev *pci)
     /* Linux takes a stale "RAID" at the end of the RAM for a foreign card. */
     memset(s->st.ram, 0, sizeof(s->st.ram));
     s->st.resel_lost = 0;
+    s->frozen = false;
     scsi_bus_power_on(s->scsi);
 }
 

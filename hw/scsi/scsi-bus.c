@@ -98,14 +98,19 @@ bool scsi_bus_has_target(const ScsiBus *bus, unsigned target)
     return false;
 }
 
-void scsi_submit(ScsiBus *bus, ScsiReq *req)
+ScsiDev *scsi_bus_unit(ScsiBus *bus, unsigned target, unsigned lun)
 {
     ScsiDev *dev = NULL;
 
-    if (req->target < SCSI_MAX_ID && req->lun < SCSI_MAX_LUN) {
-        dev = bus->units[req->target][req->lun];
+    if (target < SCSI_MAX_ID && lun < SCSI_MAX_LUN) {
+        dev = bus->units[target][lun];
     }
-    scsi_tasks_submit(dev ? dev : &bus->absent, req);
+    return dev ? dev : &bus->absent;
+}
+
+void scsi_submit(ScsiBus *bus, ScsiReq *req)
+{
+    scsi_tasks_submit(scsi_bus_unit(bus, req->target, req->lun), req, NULL);
 }
 
 void scsi_bus_tells_status(ScsiBus *bus)

@@ -107,6 +107,8 @@ bool disk_attach(ScsiDev *dev, Loop *loop, GError **errp);
 void disk_detach(ScsiDev *dev);
 void disk_start(ScsiDev *dev, ScsiReq *req);
 void disk_reset(ScsiDev *dev);
+void disk_save(const ScsiDev *dev, GByteArray *out);
+void disk_load(ScsiDev *dev, StreamIn *in, bool apply);
 /* A property, and those that scsi-hd and scsi-cd share, for their OptDesc arrays. */
 #define DISK_PROP(n, t, f, ...)                                                                    \
     { .name = n, .type = t, .offset = offsetof(ScsiDisk, f), __VA_ARGS__ }

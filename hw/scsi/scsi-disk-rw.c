@@ -12,6 +12,8 @@
  */
 #include "scsi-xfer.h"
 
+#include "scsi-internal.h"
+
 #define RW_PROTECT 0xe0 /* RDPROTECT, WRPROTECT, VRPROTECT: no protection information here */
 #define RW_FUA 0x08
 
@@ -54,6 +56,9 @@ Xfer *disk_rw_begin(ScsiDisk *disk, ScsiReq *req, const XferKind *kind, DiskRang
 
     xfer->start = range.lba * disk->block_size;
     xfer->total = (uint64_t)range.n * disk->block_size;
+    if (scsi_req_restart(req) < xfer->total && scsi_req_restart(req) % disk->block_size == 0) {
+        xfer->asked = req->moved = scsi_req_restart(req);
+    }
     return xfer;
 }
 

@@ -72,6 +72,45 @@ void disk_reset(ScsiDev *dev)
     disk->wce = disk->wce_default;
 }
 
+void disk_save(const ScsiDev *dev, GByteArray *out)
+{
+    const ScsiDisk *disk = (const ScsiDisk *)dev;
+    const DiskReservation *r = &disk->reserved;
+
+    stream_put(out, disk->wce, 1);
+    stream_put(out, disk->tray_open, 1);
+    stream_put(out, disk->locked, 1);
+    stream_put(out, disk->event, 1);
+    stream_put(out, r->legacy, 1);
+    stream_put(out, r->registered, 1);
+    stream_put(out, r->key, 8);
+    stream_put(out, r->type, 1);
+    stream_put(out, r->generation, 4);
+}
+
+void disk_load(ScsiDev *dev, StreamIn *in, bool apply)
+{
+    ScsiDisk *disk = disk_of(dev);
+    bool wce = stream_get(in, "write cache", 1, !disk->cd);
+    bool tray_open = stream_get(in, "tray", 1, disk->cd);
+    bool locked = stream_get(in, "lock", 1, 1);
+    uint8_t event = (uint8_t)stream_get(in, "media event", 1, DISK_EVENT_REMOVED);
+    DiskReservation r = { 0 };
+
+    r.legacy = stream_get(in, "reservation", 1, 1);
+    r.registered = stream_get(in, "registration", 1, 1);
+    r.key = stream_get(in, "reservation key", 8, r.registered ? UINT64_MAX : 0);
+    r.type = (uint8_t)stream_get(in, "reservation type", 1, r.registered ? 8 : 0);
+    r.generation = (uint32_t)stream_get(in, "reservation generation", 4, UINT32_MAX);
+    if (apply) {
+        disk->wce = wce;
+        disk->tray_open = tray_open;
+        disk->locked = locked;
+        disk->event = event;
+        disk->reserved = r;
+    }
+}
+
 static void warn_stop(const ScsiDev *dev, const char *name, int policy)
 {
     if (policy == ON_ERROR_STOP && !dev->bus->stop) {

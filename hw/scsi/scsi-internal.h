@@ -27,11 +27,15 @@ struct ScsiBus {
     void *idle_opaque;
 };
 
+/* scsi-bus.c: who answers for a nexus. */
+ScsiDev *scsi_bus_unit(ScsiBus *bus, unsigned target, unsigned lun);
+
 /* scsi-task.c */
 /* Nothing more can be moved, and no ready() comes. */
 void scsi_req_hide(ScsiReq *req);
 void scsi_tasks_init(ScsiDev *dev);
-void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req);
+/* again: NULL, or what is known of its first life; taken. */
+void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req, ScsiReqState *again);
 /* Starts what may start. */
 void scsi_tasks_pump(ScsiDev *dev);
 /* Cancels the tasks addressed to target and lun; -1: any. */
@@ -39,6 +43,14 @@ void scsi_tasks_cancel(ScsiDev *dev, int target, int lun);
 
 /* Sense data was fetched or given up: the next status that waits for that goes on. */
 void scsi_allegiance_end(ScsiDev *dev);
+
+/* scsi-state.c */
+/* Where the chunk began that a request which is issued again was in; 0 for any other. */
+uint64_t scsi_req_restart(const ScsiReq *req);
+/* Ends a request that is issued again at once, if that is how it was. */
+bool scsi_again_begin(ScsiReq *req);
+/* Moves what had been moved before; false until it is all there. */
+bool scsi_again_move(ScsiReq *req);
 
 /* scsi-core-cmds.c: the stand-in for missing LUNs */
 extern const ScsiDevOps scsi_absent_ops;

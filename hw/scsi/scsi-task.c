@@ -188,6 +188,7 @@ static void task_done(ScsiReq *req)
     task_remove(dev, req);
     g_free(req->mem);
     req->mem = NULL;
+    g_clear_pointer(&req->again, scsi_req_state_free);
     req->cancelled = req->cancelling;
     if (failed) {
         allegiance_begin(dev, req);
@@ -209,7 +210,9 @@ static void task_work(void *opaque)
         task_done(req);
     } else if (req->ready_due) {
         req->ready_due = false;
-        req->ops->ready(req);
+        if (scsi_again_move(req)) {
+            req->ops->ready(req);
+        }
     }
 }
 
@@ -241,17 +244,20 @@ static void task_settle_cdb(ScsiReq *req)
     memset(req->cdb + req->cdb_len, 0, SCSI_CDB_MAX - req->cdb_len);
 }
 
-void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req)
+void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req, ScsiReqState *again)
 {
     bool full = dev->n_tasks >= SCSI_MAX_TASKS;
 
     task_reset_state(dev, req);
+    req->again = again;
     task_settle_cdb(req);
     task_insert(dev, req);
-    if (full) {
+    if (full || scsi_again_begin(req)) {
         req->started = true;
         dev->n_waiting--;
-        scsi_req_finish(req, SCSI_TASK_SET_FULL);
+        if (full) {
+            scsi_req_finish(req, SCSI_TASK_SET_FULL);
+        }
         return;
     }
     if (req->cdb[0] != SCSI_REQUEST_SENSE && !dev->status_due) {

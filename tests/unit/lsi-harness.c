@@ -115,6 +115,17 @@ static void add_device(LsiTest *t, const char *text)
     g_assert_no_error(err);
 }
 
+static void make_image(LsiTest *t, unsigned disk)
+{
+    g_autofree char *path = disk_path(t, disk);
+    g_autofree uint8_t *image = g_malloc(LT_DISK_BLOCKS * 512);
+
+    for (unsigned b = 0; b < LT_DISK_BLOCKS; b++) {
+        memset(image + 512 * b, lt_pattern(disk, b), 512);
+    }
+    g_assert_true(g_file_set_contents(path, (char *)image, LT_DISK_BLOCKS * 512, NULL));
+}
+
 static void add_disk(LsiTest *t, unsigned disk)
 {
     g_autoptr(GError) err = NULL;
@@ -123,12 +134,7 @@ static void add_disk(LsiTest *t, unsigned disk)
     g_autofree char *dev = g_strdup_printf(
         "scsi-hd,id=hd%u,drive=d%u,bus=lsi0.0,scsi-id=%u,serial=S%u", disk, disk, disk, disk);
     g_autoptr(Opts) opts = opts_parse(drive, NULL, NULL);
-    g_autofree uint8_t *image = g_malloc(LT_DISK_BLOCKS * 512);
 
-    for (unsigned b = 0; b < LT_DISK_BLOCKS; b++) {
-        memset(image + 512 * b, lt_pattern(disk, b), 512);
-    }
-    g_assert_true(g_file_set_contents(path, (char *)image, LT_DISK_BLOCKS * 512, NULL));
     block_open_drive(t->blocks, opts, &err);
     g_assert_no_error(err);
     add_device(t, dev);
@@ -148,21 +154,16 @@ static void map_ram(LsiTest *t)
     close(fd);
 }
 
-LsiTest *lt_new(const char *model, unsigned disks)
+/* The device at power-on, on the disks that there are. */
+static void plug(LsiTest *t)
 {
     g_autoptr(GError) err = NULL;
-    g_autofree char *dev = g_strdup_printf("%s,id=lsi0", model);
-    LsiTest *t = g_new0(LsiTest, 1);
+    g_autofree char *dev = g_strdup_printf("%s,id=lsi0", t->model);
 
-    t->dir = g_dir_make_tmp("lsi-XXXXXX", NULL);
-    t->loop = loop_new("test", NULL);
-    t->mem = guest_memory_new("test");
     t->blocks = block_graph_new(drivers, engines);
     t->tree = device_tree_new(types, t->blocks);
-    t->n_disks = disks;
-    map_ram(t);
     add_device(t, dev);
-    for (unsigned d = 0; d < disks; d++) {
+    for (unsigned d = 0; d < t->n_disks; d++) {
         add_disk(t, d);
     }
     t->pci = device_find(t->tree, "lsi0")->state;
@@ -171,6 +172,22 @@ LsiTest *lt_new(const char *model, unsigned disks)
     g_assert_true(pci_dev_attach(t->pci, &t->host, &err));
     g_assert_no_error(err);
     pci_dev_reset(t->pci);
+}
+
+LsiTest *lt_new(const char *model, unsigned disks)
+{
+    LsiTest *t = g_new0(LsiTest, 1);
+
+    t->model = model;
+    t->dir = g_dir_make_tmp("lsi-XXXXXX", NULL);
+    t->loop = loop_new("test", NULL);
+    t->mem = guest_memory_new("test");
+    t->n_disks = disks;
+    map_ram(t);
+    for (unsigned d = 0; d < disks; d++) {
+        make_image(t, d);
+    }
+    plug(t);
     pci_cfg_write(t->pci, PCI_BAR0, LT_BAR_IO, 4);
     pci_cfg_write(t->pci, PCI_BAR0 + 4, LT_BAR_REGS, 4);
     pci_cfg_write(t->pci, PCI_BAR0 + 8, LT_BAR_RAM, 4);
@@ -197,13 +214,70 @@ void lt_settle(LsiTest *t)
     }
 }
 
-void lt_free(LsiTest *t)
+static void unplug(LsiTest *t)
 {
     lt_settle(t);
     g_assert_cmpuint(t->s->n_tasks, ==, 0);
     pci_dev_detach(t->pci);
     device_tree_free(t->tree);
     block_graph_free(t->blocks);
+}
+
+typedef struct Saving {
+    LsiTest *t;
+    GByteArray *state;
+} Saving;
+
+static void on_frozen(void *opaque)
+{
+    Saving *s = opaque;
+
+    s->state = lsi_save(s->t->pci);
+}
+
+GByteArray *lt_save(LsiTest *t)
+{
+    Saving s = { t, NULL };
+    bool was_holding = holding;
+
+    lt_hold(false);
+    lsi_freeze(t->pci, on_frozen, &s);
+    while (!s.state) {
+        loop_turn(t->loop, 100);
+    }
+    lt_hold(was_holding);
+    return s.state;
+}
+
+bool lt_load(LsiTest *t, const GByteArray *state, GError **errp)
+{
+    return lsi_load(t->pci, state->data, state->len, errp);
+}
+
+void lt_replug(LsiTest *t)
+{
+    bool was_holding = holding;
+
+    unplug(t);
+    t->irqs -= t->irq; /* it will be raised once more */
+    t->irq = false;
+    plug(t);
+    lt_hold(was_holding);
+}
+
+void lt_reborn(LsiTest *t)
+{
+    g_autoptr(GByteArray) state = lt_save(t);
+    g_autoptr(GError) err = NULL;
+
+    lt_replug(t);
+    lt_load(t, state, &err);
+    g_assert_no_error(err);
+}
+
+void lt_free(LsiTest *t)
+{
+    unplug(t);
     guest_memory_free(t->mem);
     loop_free(t->loop);
     munmap(t->ram, LT_RAM_SIZE);

@@ -30,6 +30,7 @@ typedef struct LsiTest {
     bool irq;
     unsigned irqs; /* 0->1 changes */
     uint32_t pc;   /* lt_emit()'s */
+    const char *model;
     char *dir;
     unsigned n_disks;
 } LsiTest;
@@ -68,6 +69,14 @@ void lt_turns(LsiTest *t, unsigned n);
 void lt_hold(bool on);
 /* Nothing is in flight any more. */
 void lt_settle(LsiTest *t);
+
+/* The state, with the device standing still; loading it, into a device at power-on. */
+GByteArray *lt_save(LsiTest *t);
+bool lt_load(LsiTest *t, const GByteArray *state, GError **errp);
+/* Another device at power-on, in the same guest with the same disks. */
+void lt_replug(LsiTest *t);
+/* ... that goes on where the old one was. */
+void lt_reborn(LsiTest *t);
 
 /* lt_run() that must end in INT vector. */
 void lt_run_int(LsiTest *t, uint32_t dsp, uint32_t vector);

@@ -10,6 +10,7 @@
 #include "hw/core/guest-memory.h"
 #include "util/log.h"
 #include "util/loop.h"
+#include "util/stream.h"
 
 typedef struct PciDev PciDev;
 typedef struct MemoryMap MemoryMap; /* hw/core/memory-map.h */
@@ -221,6 +222,13 @@ void pci_dev_detach(PciDev *pci);
 /* Config space: every writable bit (command, BARs, 0x0c, 0x0d, 0x3c, power state) to 0; interrupt
  * down; ops->reset. */
 void pci_dev_reset(PciDev *pci);
+
+/* State: what of config space can be written. The interrupt level is the device's to set again. */
+void pci_dev_save(const PciDev *pci, GByteArray *out);
+/* The config bytes in the stream, for pci_dev_load() when everything else has been checked, too.
+ * NULL: they are of another kind of function, or missing. */
+const uint8_t *pci_dev_check(const PciDev *pci, StreamIn *in);
+void pci_dev_load(PciDev *pci, const uint8_t *config);
 
 /* len 1, 2 or 4 and addr + len <= 256, which the caller has checked; need not be aligned. */
 uint32_t pci_cfg_read(PciDev *pci, unsigned addr, unsigned len);

@@ -22,10 +22,13 @@
 
 #include "hw/core/device.h"
 #include "util/loop.h"
+#include "util/stream.h"
 
 typedef struct ScsiBus ScsiBus;
 typedef struct ScsiDev ScsiDev;
 typedef struct ScsiReq ScsiReq;
+typedef struct ScsiReqState ScsiReqState;
+typedef struct ScsiBusState ScsiBusState;
 
 #define SCSI_CDB_MAX 16
 #define SCSI_SENSE_LEN 18
@@ -87,6 +90,7 @@ struct ScsiReq {
     uint8_t *mem;    /* an answer or a parameter list kept in memory, freed at done */
     size_t mem_len;
     void (*params)(ScsiDev *dev, ScsiReq *req); /* mem holds the whole parameter list */
+    ScsiReqState *again;                        /* by scsi_resubmit(), until it is where it was */
     uint8_t *buf; /* the present chunk */
     size_t buf_size;
     uint64_t chunk_start; /* offset of buf in the data phase */
@@ -119,6 +123,10 @@ typedef struct ScsiDevOps {
     void (*resume)(ScsiDev *dev);
     /* Optional: the drain of the bus is over. */
     void (*drained)(ScsiDev *dev);
+    /* Optional, both or none: what the guest can change in the unit. load is called twice: the
+     * first time it only looks (apply false). */
+    void (*save)(const ScsiDev *dev, GByteArray *out);
+    void (*load)(ScsiDev *dev, StreamIn *in, bool apply);
 } ScsiDevOps;
 
 struct ScsiDev {
@@ -202,6 +210,37 @@ void scsi_status_sent(ScsiBus *bus, unsigned target, unsigned lun);
 typedef void ScsiStopFn(void *opaque, ScsiDev *dev, bool write, int error);
 void scsi_bus_on_stop(ScsiBus *bus, ScsiStopFn *fn, void *opaque);
 void scsi_bus_resume(ScsiBus *bus);
+
+/*
+ * State (DESIGN.md section 9). A request is saved in a way in which it can be issued again to a
+ * bus with the same units; only from within the idle() of a drain, when no I/O is in flight:
+ *
+ *   not started, or nothing moved yet   it begins again
+ *   an answer in memory                 the answer itself; it is not asked for twice
+ *   data in                             it begins again where the present chunk begins
+ *   data out                            so too, with what of the chunk the initiator has sent
+ *   failed, status held back            the status and sense data
+ *   data out that was all taken, but I/O of which is kept for scsi_bus_resume()
+ *                                       ends with ABORTED COMMAND: the data is not at hand any more
+ *
+ * Parsing changes nothing, so that a stream can be refused as a whole. Requests are to be issued
+ * again in the order in which they came first, before the bus is loaded: what waits for the next
+ * command (unit attention, sense data) is not theirs.
+ */
+void scsi_req_save(const ScsiReq *req, GByteArray *out);
+/* NULL, or what is to be freed if it is not used. */
+ScsiReqState *scsi_req_parse(StreamIn *in);
+void scsi_req_state_free(ScsiReqState *state);
+/* As scsi_submit(); takes state, and sets CDB and nexus by it. */
+void scsi_resubmit(ScsiBus *bus, ScsiReq *req, ScsiReqState *state);
+/* The nexus of a parsed request. */
+void scsi_req_state_nexus(const ScsiReqState *state, uint8_t *target, uint8_t *lun);
+void scsi_bus_save(const ScsiBus *bus, GByteArray *out);
+/* NULL: also where the stream has a unit that this bus has not, or the other way round. */
+ScsiBusState *scsi_bus_parse(const ScsiBus *bus, StreamIn *in);
+void scsi_bus_state_free(ScsiBusState *state);
+/* Takes state. */
+void scsi_bus_load(ScsiBusState *state);
 
 /* The bytes that can be moved now: to be read (IN) or filled (OUT). NULL with *len 0 while the
  * target is busy. */
