@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The framed stream. Receiving is a state machine over one buffer: the header, then as many bytes
- * as the protocol says it announces, never a byte more than the frame: what a recvmsg() brings
- * along in descriptors then belongs to this frame, and what follows stays in the socket, where a
- * peer that is owed an answer feels it. A look at what waits (MSG_PEEK) tells the sizes beforehand,
- * so that each of a row of frames is received whole, by one call.
+ * The framed stream. Receiving takes what the socket has, up to the buffer's size, by one call:
+ * mostly a single frame, or a row of short ones. A frame that was cut off is completed by calls
+ * that ask for no byte more than it lacks. The buffer grows with what has arrived, never with what
+ * a header announces, so that a frame costs its peer the bytes; after a long one it shrinks again.
+ *
+ * Descriptors belong to the frame whose first byte they were sent with. The kernel ends a
+ * recvmsg() behind the piece that carries descriptors, and a piece is no more than one call of the
+ * sender's: so they belong to the last frame that begins in what was received, unless the sender
+ * put several frames into that call. Then it is the last one of a kind that takes descriptors; no
+ * client sends two of those by one call, as their descriptors would come in one heap.
  *
  * After a frame without an answer the next one is tried at once, as such frames come in rows;
  * after one with an answer the peer is about to do something else, so the loop's wait serves as
  * well as an attempt that would find nothing. Deferred work runs in between in both cases.
- *
- * The buffer grows with what has arrived, never with what a header announces, so that a frame costs
- * its peer the bytes; after a long one it shrinks again.
  *
  * Sending goes to the socket directly; what it doesn't take is queued with duplicates of its
  * descriptors, and the link waits for room instead of for frames. So a peer that doesn't read
@@ -38,8 +40,6 @@
 #define FRAMES_PER_DRAIN 4096
 /* What the receive buffer has between long frames. */
 #define BUF_SIZE 4096
-/* Of the bytes that wait, this many are looked at: a row of short frames. */
-#define LOOK_SIZE 1024
 
 typedef struct Chunk {
     size_t len, sent;
@@ -54,17 +54,17 @@ struct Link {
     const LinkProto *proto;
     void *opaque;
     LoopFd watch;
-    LoopWork end; /* calls ended() */
+    LoopWork end;   /* calls ended() */
+    LoopTimer more; /* frames that are in buf already: no work, which can't run deferred work */
 
-    uint8_t *buf; /* the frame being received */
-    size_t room;  /* bytes of buf */
-    size_t have;  /* bytes of the frame */
-    size_t need;  /* its size, or the header's until that is complete */
-    bool in_body; /* header is complete */
+    uint8_t *buf;
+    size_t room;     /* bytes of buf */
+    size_t at, have; /* of buf: where the frame in work begins, and the end of what was received */
+    size_t size;     /* of the frame in work; 0: its header isn't complete */
+    bool starved;    /* the socket had nothing to complete it with */
     FdSet fds;
     bool fds_lost; /* more came than fit, or than the kernel could hand over */
-    size_t look_at, look_len; /* of look that is still in the socket, up to the frame in work */
-    uint8_t look[LOOK_SIZE];
+    size_t fds_at; /* where the frame begins that they belong to */
 
     GQueue queue;  /* Chunk * */
     size_t queued; /* bytes not sent yet; 0: the queue is empty */
@@ -250,22 +250,32 @@ static void take_fds(Link *link, struct msghdr *msg)
 
 static void set_room(Link *link, size_t room)
 {
-    link->room = MIN(room, link->proto->max_frame);
+    link->room = MIN(room, MAX(link->proto->max_frame, BUF_SIZE));
     link->buf = g_realloc(link->buf, link->room);
 }
 
-/* Bytes received, 0 at the end of file, or -errno. */
-static ssize_t receive_some(Link *link)
+/* Room for the rest of the frame in work, at most as much again as there is of it. */
+static void make_room(Link *link, size_t lacks)
+{
+    if (link->at > 0) {
+        memmove(link->buf, link->buf + link->at, link->have - link->at);
+        link->have -= link->at;
+        link->at = link->fds_at = 0;
+    }
+    if (link->have == link->room && lacks > 0) {
+        set_room(link, 2 * link->room);
+    }
+}
+
+/* Bytes received, at most len, 0 at the end of file, or -errno. */
+static ssize_t receive_some(Link *link, size_t len)
 {
     union {
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int) * FDSET_MAX)];
     } control;
-    if (link->have == link->room) {
-        set_room(link, 2 * link->room);
-    }
     struct iovec iov = { .iov_base = link->buf + link->have,
-                         .iov_len = MIN(link->need, link->room) - link->have };
+                         .iov_len = MIN(len, link->room - link->have) };
     struct msghdr msg = {
         .msg_iov = &iov,
         .msg_iovlen = 1,
@@ -284,101 +294,109 @@ static ssize_t receive_some(Link *link)
     return ret;
 }
 
-/* Before a frame: how long will it be? Only a hint: its header is looked at again when it is here,
- * and whatever is wrong with it, or with the socket, comes to light then. False: nothing waits. */
-static bool look_ahead(Link *link)
+/* The size of the frame that begins at buf[at], or 0: its header isn't complete, or makes no
+ * sense (then *why says so). */
+static size_t size_at(const Link *link, size_t at, const char **why)
 {
-    size_t header = link->proto->header_size, size;
-    const char *why;
-    ssize_t n;
+    size_t size;
 
-    if (link->look_len - link->look_at < header) {
-        link->look_at = 0;
-        do {
-            n = recv(link->fd, link->look, sizeof(link->look), MSG_PEEK | MSG_DONTWAIT);
-        } while (n < 0 && errno == EINTR);
-        link->look_len = MAX(n, 0);
-        if (n < 0 && errno == EAGAIN) {
-            return false;
-        }
+    *why = NULL;
+    if (link->have - at < link->proto->header_size) {
+        return 0;
     }
-    if (link->look_len - link->look_at >= header) {
-        size = link->proto->frame_size(link->opaque, link->look + link->look_at, &why);
-        link->need = size > header && size <= link->proto->max_frame ? size : header;
+    *why = "malformed header";
+    size = link->proto->frame_size(link->opaque, link->buf + at, why);
+    if (size < link->proto->header_size || size > link->proto->max_frame) {
+        return 0;
     }
-    return true;
+    *why = NULL;
+    return size;
 }
 
-/* A frame has left the socket. */
-static void look_past(Link *link, size_t size)
+/* Descriptors came with what is in the buffer, which was empty before: whose are they? */
+static void find_owner(Link *link)
 {
-    if (size <= link->look_len - link->look_at) {
-        link->look_at += size;
-    } else {
-        link->look_at = link->look_len = 0;
+    size_t at = link->at, size;
+    const char *why;
+
+    link->fds_at = at;
+    while (at < link->have && (size = size_at(link, at, &why)) > 0) {
+        if (link->proto->takes_fds(link->opaque, link->buf + at)) {
+            link->fds_at = at;
+        }
+        if (size >= link->have - at) {
+            return;
+        }
+        at += size;
     }
+    link->fds_at = at; /* the last one, of which there isn't enough to tell */
 }
 
 static void receive_failed(Link *link, ssize_t ret)
 {
+    size_t have = link->have - link->at;
+
     if (ret < 0) {
         end(link, g_intern_string(g_strerror(-ret)));
-    } else if (link->have >= link->proto->header_size) {
+    } else if (have >= link->proto->header_size) {
         end(link, "end of file inside the message");
     } else {
-        end(link, link->have > 0 ? "end of file inside the header" : NULL);
+        end(link, have > 0 ? "end of file inside the header" : NULL);
     }
 }
 
-/* The header is complete: how long is the frame? */
-static bool start_body(Link *link)
+/* Bytes that the frame in work lacks: of its header, or of the whole. */
+static size_t frame_lacks(const Link *link)
 {
-    const char *why = "malformed header";
-    size_t size = link->proto->frame_size(link->opaque, link->buf, &why);
+    size_t need = link->size ? link->size : link->proto->header_size;
+    size_t have = link->have - link->at;
 
-    if (size < link->proto->header_size || size > link->proto->max_frame) {
-        end(link, why);
+    return need > have ? need - have : 0;
+}
+
+/* False: there is nothing to be had now, or the link has ended. */
+static bool receive(Link *link)
+{
+    bool empty = link->have == link->at;
+    ssize_t ret;
+
+    make_room(link, frame_lacks(link));
+    ret = receive_some(link, empty ? link->room : frame_lacks(link));
+    link->starved = ret == -EAGAIN;
+    if (ret <= 0) {
+        if (!link->starved) {
+            receive_failed(link, ret);
+        }
         return false;
     }
-    link->in_body = true;
-    link->need = size;
+    link->have += ret;
+    if (empty && (link->fds.n > 0 || link->fds_lost)) {
+        find_owner(link);
+    }
     return true;
 }
 
-/* All that was asked for is there. False: go on receiving, or the link has ended. */
-static bool part_complete(Link *link)
-{
-    if (!link->in_body && !start_body(link)) {
-        return false;
-    }
-    if (link->fds_lost) { /* known earlier, but the message has its name only now */
-        end(link, "more descriptors than can be received");
-        return false;
-    }
-    return link->have == link->need;
-}
-
-/* True when buf holds a whole frame. */
+/* True when there is a whole frame at buf[at]. */
 static bool receive_frame(Link *link)
 {
-    if (link->have == 0 && !look_ahead(link)) {
-        return false;
-    }
-    for (;;) {
-        ssize_t ret = receive_some(link);
+    const char *why;
 
-        if (ret == -EAGAIN) {
+    for (;;) {
+        if (link->size == 0) {
+            link->size = size_at(link, link->at, &why);
+            if (why) {
+                end(link, why);
+                return false;
+            }
+        }
+        if (link->size > 0 && link->fds_lost && link->fds_at == link->at) {
+            end(link, "more descriptors than can be received");
             return false;
         }
-        if (ret <= 0) {
-            receive_failed(link, ret);
-            return false;
-        }
-        link->have += ret;
-        if (link->have == link->need && part_complete(link)) {
+        if (link->size > 0 && frame_lacks(link) == 0) {
             return true;
         }
-        if (link->ending) {
+        if (!receive(link)) {
             return false;
         }
     }
@@ -389,19 +407,29 @@ static bool may_read(const Link *link)
     return !link->ending && link->holds == 0 && link->queued == 0;
 }
 
-static void handle_frame(Link *link)
+/* The frame in work is done with. */
+static void next_frame(Link *link)
 {
-    link->answered = false;
-    link->proto->frame(link->opaque, link->buf, link->have, &link->fds);
-    fdset_clear(&link->fds);
-    if (!link->ending) { /* else link_partial() tells what it ended in */
-        look_past(link, link->have);
-        link->have = 0;
-        link->need = link->proto->header_size;
-        link->in_body = false;
+    link->at += link->size;
+    link->size = 0;
+    if (link->at == link->have) {
+        link->at = link->have = link->fds_at = 0;
         if (link->room > BUF_SIZE) {
             set_room(link, BUF_SIZE);
         }
+    }
+}
+
+static void handle_frame(Link *link)
+{
+    FdSet none = { 0 };
+    FdSet *fds = link->fds_at == link->at ? &link->fds : &none;
+
+    link->answered = false;
+    link->proto->frame(link->opaque, link->buf + link->at, link->size, fds);
+    fdset_clear(fds);
+    if (!link->ending) { /* else link_partial() tells what it ended in */
+        next_frame(link);
     }
 }
 
@@ -411,7 +439,7 @@ static void handle_frames(Link *link, unsigned max, bool all)
     link->handling = true;
     for (unsigned n = 0; n < max && may_read(link) && receive_frame(link); n++) {
         handle_frame(link);
-        if (link->answered && !all) {
+        if (link->answered && !all && link->have == 0) {
             break; /* deferred work runs when this callback is left */
         }
         loop_run_deferred(link->loop);
@@ -426,6 +454,7 @@ void link_drain(Link *link)
 {
     if (!link->handling) {
         handle_frames(link, FRAMES_PER_DRAIN, true);
+        watch_update(link);
     }
 }
 
@@ -446,6 +475,12 @@ static void on_events(void *opaque, uint32_t events)
     }
 }
 
+/* Frames that were received before something kept them from being handled. */
+static void on_more(void *opaque)
+{
+    on_events(opaque, 0);
+}
+
 static void watch_update(Link *link)
 {
     uint32_t events = 0;
@@ -453,6 +488,9 @@ static void watch_update(Link *link)
 
     if (link->ending) {
         return;
+    }
+    if (link->have > link->at && !link->starved && may_read(link)) {
+        loop_timer_arm(&link->more, 0);
     }
     if (link->queued > 0) {
         events |= EPOLLOUT;
@@ -493,8 +531,8 @@ bool link_hung_up(const Link *link)
 
 const uint8_t *link_partial(const Link *link, size_t *len)
 {
-    *len = link->have;
-    return link->buf;
+    *len = link->have - link->at;
+    return link->buf + link->at;
 }
 
 /* --- birth and death --- */
@@ -542,9 +580,9 @@ Link *link_new(Loop *loop, int fd, const LinkProto *proto, void *opaque)
     link->fd = sock;
     link->proto = proto;
     link->opaque = opaque;
-    link->need = proto->header_size;
     g_queue_init(&link->queue);
     loop_work_init(&link->end, loop, run_ended, link);
+    loop_timer_init(&link->more, loop, on_more, link);
     err = -loop_fd_add(loop, &link->watch, sock, EPOLLIN, on_events, link);
     if (err != 0) {
         g_free(link);
@@ -562,6 +600,7 @@ void link_free(Link *link)
         return;
     }
     loop_work_cancel(&link->end);
+    loop_timer_disarm(&link->more);
     loop_fd_del(&link->watch);
     queue_clear(link);
     fdset_clear(&link->fds);

@@ -203,6 +203,14 @@ static size_t on_header(void *opaque, const uint8_t *bytes, const char **why)
     return sizeof(header) + header.size;
 }
 
+static bool on_fds(void *opaque G_GNUC_UNUSED, const uint8_t *header)
+{
+    int32_t cmd;
+
+    memcpy(&cmd, header, sizeof(cmd));
+    return messages[cmd].fds_max > 0; /* on_header() let it pass */
+}
+
 static void on_frame(void *opaque, const uint8_t *frame, size_t len G_GNUC_UNUSED, FdSet *fds)
 {
     MpqemuServer *server = opaque;
@@ -269,6 +277,7 @@ static const LinkProto proto = {
     .max_frame = sizeof(MpqHeader) + MPQ_MAX_PAYLOAD,
     .max_queue = 16 * sizeof(MpqRet), /* a proxy has one request outstanding */
     .frame_size = on_header,
+    .takes_fds = on_fds,
     .frame = on_frame,
     .ended = on_ended,
 };

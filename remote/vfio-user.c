@@ -324,6 +324,14 @@ static size_t on_header(void *opaque, const uint8_t *bytes, const char **why)
     return header.size;
 }
 
+static bool on_fds(void *opaque G_GNUC_UNUSED, const uint8_t *bytes)
+{
+    VfuHeader header;
+
+    memcpy(&header, bytes, sizeof(header));
+    return header.cmd == VFU_DMA_MAP || header.cmd == VFU_DEVICE_SET_IRQS;
+}
+
 /* Names the command as far as it has come over the wire. */
 static void log_violation(const VfioUserServer *server, const char *why)
 {
@@ -369,6 +377,7 @@ static const LinkProto proto = {
     .max_frame = MAX_FRAME,
     .max_queue = MAX_FRAME, /* the answers of one turn */
     .frame_size = on_header,
+    .takes_fds = on_fds,
     .frame = on_frame,
     .ended = on_ended,
 };

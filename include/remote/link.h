@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A framed message stream with descriptors over one connected UNIX stream socket. Non-blocking
- * for the loop; frames are read exactly (header, then payload), so that descriptors belong to the
- * frame whose first byte they came with, and what lies behind an owed reply stays in the socket.
+ * for the loop; descriptors belong to the frame whose first byte they came with.
  *
  * A peer that stops reading: what it doesn't take is queued up to max_queue bytes; beyond that
  * the link ends. While anything is queued no further frame is read.
@@ -25,6 +24,9 @@ typedef struct LinkProto {
     /* Whole frame's size from its header, or 0 if framing is lost: *why then says it in words
      * (static or interned), and the link ends. */
     size_t (*frame_size)(void *opaque, const uint8_t *header, const char **why);
+    /* Is this header's frame of a kind that may have descriptors? Asked only when descriptors came
+     * along with several frames. */
+    bool (*takes_fds)(void *opaque, const uint8_t *header);
     /* One whole frame. Descriptors not taken from fds are closed after it. Deferred work of the
      * loop runs between two frames. May call link_hold(), link_send(), link_close(). */
     void (*frame)(void *opaque, const uint8_t *frame, size_t len, FdSet *fds);

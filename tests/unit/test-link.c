@@ -41,6 +41,12 @@ static size_t on_header(void *opaque G_GNUC_UNUSED, const uint8_t *header, const
     return 1 + header[0];
 }
 
+/* Those with two bytes don't. */
+static bool on_fds(void *opaque G_GNUC_UNUSED, const uint8_t *header)
+{
+    return header[0] != 2;
+}
+
 static void on_frame(void *opaque, const uint8_t *frame, size_t len, FdSet *fds)
 {
     Fixture *f = opaque;
@@ -87,6 +93,7 @@ static const LinkProto proto = {
     .max_frame = 1 + MAX_PAYLOAD,
     .max_queue = MAX_QUEUE,
     .frame_size = on_header,
+    .takes_fds = on_fds,
     .frame = on_frame,
     .ended = on_ended,
 };
@@ -184,6 +191,25 @@ static void test_bytewise(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpstr(f->frames->str, ==, "abc x yz ");
 }
 
+/* More frames than the buffer holds at a time, and than a turn handles. */
+static void test_row(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    g_autoptr(GString) expect = g_string_new(NULL);
+
+    for (unsigned i = 0; i < 200; i++) {
+        g_autofree char *payload = g_strdup_printf("%0*u", 1 + i % MAX_PAYLOAD, i);
+        size_t len = strlen(payload);
+        g_autofree char *frame = g_strdup_printf("%c%s", (char)len, payload);
+
+        put(f, frame, 1 + len);
+        g_string_append_printf(expect, "%s ", payload);
+    }
+    settle(f);
+    g_assert_cmpstr(f->frames->str, ==, expect->str);
+    fd_clear(&f->peer);
+    check_end(f, expect->str, NULL);
+}
+
 /* Deferred work runs between two frames, answered or not. */
 static void test_deferred(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
@@ -259,10 +285,32 @@ static void test_fds(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     f->keep = 1;
     put_fds(f, "\1a", 2, 3);
     put_fds(f, "\1b", 2, 0);
-    put_fds(f, "\1c\1d", 4, 2); /* come with the first byte, so they are c's */
+    put_fds(f, "\1c\2de", 5, 2); /* come with the first byte, so they are c's */
     settle(f);
-    g_assert_cmpstr(f->frames->str, ==, "a(3) b c(2) d ");
+    g_assert_cmpstr(f->frames->str, ==, "a(3) b c(2) de ");
     g_assert_cmpuint(open_fds(), ==, before + 2); /* a's and c's first */
+}
+
+/* What was received along with an earlier frame waits with it. */
+static void test_fds_behind(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    unsigned before = open_fds();
+
+    f->hold = true;
+    PUT(f, "\2aa");
+    put_fds(f, "\1b", 2, 2);
+    put_fds(f, "\3", 1, 1);
+    settle(f);
+    g_assert_cmpstr(f->frames->str, ==, "aa ");
+    link_release(f->link);
+    settle(f);
+    g_assert_cmpstr(f->frames->str, ==, "aa b(2) ");
+    put_fds(f, "ccc", 3, 1);
+    link_release(f->link);
+    settle(f);
+    g_assert_cmpstr(f->frames->str, ==, "aa b(2) ccc(2) ");
+    link_release(f->link);
+    g_assert_cmpuint(open_fds(), ==, before);
 }
 
 static void test_fds_kept(Fixture *f, gconstpointer data G_GNUC_UNUSED)
@@ -537,6 +585,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     TEST(segments);
     TEST(bytewise);
+    TEST(row);
     TEST(deferred);
     TEST(eof);
     TEST(eof_inside);
@@ -546,6 +595,7 @@ int main(int argc, char **argv)
     TEST(close_in_work);
     TEST(free_without_end);
     TEST(fds);
+    TEST(fds_behind);
     TEST(fds_kept);
     TEST(fds_bytewise);
     TEST(fds_max);
