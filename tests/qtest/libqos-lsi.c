@@ -2,11 +2,8 @@
 /*
  * See libqos-lsi.h.
  *
- * The dispatching driver: each tag has a table in guest memory (DSA points to it while its nexus is
- * connected) and the script is the same for all. It stops with an INT for whatever the driver has
- * to know: completed, disconnected, reselected, woken by SIGP. Data is moved by one table entry,
- * whose count the script clears when it is through; a mismatch before that stops with M/A, and the
- * driver writes what is left into the entry, so that it is a saved data pointer as well.
+ * The dispatching driver: the script of lsi-script.h in its stepping style, so the driver sees each
+ * command completed, disconnected, reselected, and each SIGP. All data of a command is one segment.
  *
  * The next thing to do is decided when the script has stopped: select for a job that has not been
  * started, else wait for a reselection if any is out. A job that comes during that wait is
@@ -269,114 +266,21 @@ void qlsi_poll(QLsi *l, QLsiJob *job)
     }
 }
 
-/* ---- the dispatching driver's script ---- */
+/* ---- the dispatching driver ---- */
 
-enum { V_COMPLETE = 0xc0, V_DISCONNECTED, V_RESELECTED, V_SIGP, V_BAD };
-
-/* Every block has its own 0x40 bytes, so that addresses are known beforehand. */
-enum {
-    S_START = QLSI_MEM + 0x1000,
-    S_PHASES = S_START + 0x40,
-    S_COMMAND = S_START + 0x80,
-    S_IN = S_START + 0xc0,
-    S_OUT = S_START + 0x100,
-    S_STATUS = S_START + 0x140,
-    S_MSG = S_START + 0x180,
-    S_POINTERS = S_START + 0x1c0,
-    S_DISCONNECT = S_START + 0x200,
-    S_COMPLETE = S_START + 0x240,
-    S_RESELECT = S_START + 0x280,
-    S_SIGP = S_START + 0x2c0,
-    MSG_IN = S_START + 0x300, /* where messages of targets go */
+static const LsiScript script = {
+    .base = QLSI_MEM + 0x1000,
+    .vars = QLSI_MEM + 0x2000,
+    .tasks = QLSI_MEM + 0x10000,
 };
-
-/* A tag's table. */
-enum {
-    T_SELECT = 0x00,
-    T_MSG_OUT = 0x08,
-    T_CDB = 0x10,
-    T_DATA = 0x18,
-    T_STATUS = 0x20,
-    T_MSG_OUT_BYTES = 0x40,
-    T_CDB_BYTES = 0x50,
-    T_STATUS_BYTE = 0x60,
-    T_SIZE = 0x80,
-};
-
-static uint32_t table(const QLsiJob *job)
-{
-    return QLSI_MEM + 0x4000 + job->tag * T_SIZE;
-}
-
-static void emit_phases(QLsi *l)
-{
-    qlsi_org(l, S_PHASES);
-    qlsi_emit(l, I_JUMP | C_WHEN(PHASE_COMMAND), S_COMMAND);
-    qlsi_emit(l, I_JUMP | C_IF(PHASE_DATA_IN), S_IN);
-    qlsi_emit(l, I_JUMP | C_IF(PHASE_DATA_OUT), S_OUT);
-    qlsi_emit(l, I_JUMP | C_IF(PHASE_STATUS), S_STATUS);
-    qlsi_emit(l, I_JUMP | C_IF(PHASE_MSG_IN), S_MSG);
-    qlsi_emit(l, I_INT, V_BAD);
-    qlsi_org(l, S_COMMAND);
-    qlsi_emit(l, I_MOVE_TBL(PHASE_COMMAND), T_CDB);
-    qlsi_emit(l, I_JUMP, S_PHASES);
-    qlsi_org(l, S_IN);
-    qlsi_emit(l, I_CHMOV_TBL(PHASE_DATA_IN), T_DATA);
-    qlsi_emit(l, I_STORE(LSI_SCRATCHB, 4) | I_DSA, T_DATA); /* none left */
-    qlsi_emit(l, I_JUMP, S_PHASES);
-    qlsi_org(l, S_OUT);
-    qlsi_emit(l, I_CHMOV_TBL(PHASE_DATA_OUT), T_DATA);
-    qlsi_emit(l, I_STORE(LSI_SCRATCHB, 4) | I_DSA, T_DATA);
-    qlsi_emit(l, I_JUMP, S_PHASES);
-    qlsi_org(l, S_STATUS);
-    qlsi_emit(l, I_MOVE_TBL(PHASE_STATUS), T_STATUS);
-    qlsi_emit(l, I_JUMP, S_PHASES);
-}
-
-static void emit_messages(QLsi *l)
-{
-    qlsi_org(l, S_MSG);
-    qlsi_emit(l, I_MOVE(PHASE_MSG_IN, 1), MSG_IN);
-    qlsi_emit(l, I_JUMP | C_DATA(0x00, 0), S_COMPLETE);
-    qlsi_emit(l, I_JUMP | C_DATA(0x02, 0), S_POINTERS);
-    qlsi_emit(l, I_JUMP | C_DATA(0x04, 0), S_DISCONNECT);
-    qlsi_emit(l, I_INT, V_BAD);
-    qlsi_org(l, S_POINTERS);
-    qlsi_emit(l, I_CLEAR(I_ACK), 0);
-    qlsi_emit(l, I_JUMP, S_PHASES);
-    qlsi_org(l, S_DISCONNECT);
-    qlsi_emit(l, I_REG_REG(A_AND, LSI_SCNTL2, 0x7f), 0);
-    qlsi_emit(l, I_CLEAR(I_ACK), 0);
-    qlsi_emit(l, I_WAIT_DISC, 0);
-    qlsi_emit(l, I_INT, V_DISCONNECTED);
-    qlsi_org(l, S_COMPLETE);
-    qlsi_emit(l, I_REG_REG(A_AND, LSI_SCNTL2, 0x7f), 0);
-    qlsi_emit(l, I_CLEAR(I_ACK | I_ATN), 0);
-    qlsi_emit(l, I_WAIT_DISC, 0);
-    qlsi_emit(l, I_INT, V_COMPLETE);
-}
+static_assert(QLSI_TAGS <= LSI_SCRIPT_TASKS, "each tag has a task");
 
 static void emit_dispatch(QLsi *l)
 {
-    const uint32_t saved = l->pc;
+    uint32_t words[LSI_SCRIPT_SIZE / 4];
 
-    qlsi_org(l, S_START);
-    qlsi_emit(l, I_SELECT_TBL_ATN(T_SELECT), S_RESELECT);
-    qlsi_emit(l, I_MOVE_TBL(PHASE_MSG_OUT), T_MSG_OUT);
-    qlsi_emit(l, I_JUMP, S_PHASES);
-    emit_phases(l);
-    emit_messages(l);
-    /* Each command that may disconnect has a tag. */
-    qlsi_org(l, S_RESELECT);
-    qlsi_emit(l, I_WAIT_RESEL, S_SIGP);
-    qlsi_emit(l, I_MOVE(PHASE_MSG_IN, 1), MSG_IN);
-    qlsi_emit(l, I_CLEAR(I_ACK), 0);
-    qlsi_emit(l, I_MOVE(PHASE_MSG_IN, 2), MSG_IN + 1);
-    qlsi_emit(l, I_CLEAR(I_ACK), 0);
-    qlsi_emit(l, I_INT, V_RESELECTED);
-    qlsi_org(l, S_SIGP);
-    qlsi_emit(l, I_INT, V_SIGP);
-    l->pc = saved;
+    lsi_script_build(&script, words);
+    qtest_mem_write(l->q, script.base, words, sizeof(words));
 }
 
 static void start_dispatch(QLsi *l)
@@ -389,38 +293,31 @@ static void start_dispatch(QLsi *l)
     qlsi_w8(l, LSI_SIEN0, SIST0_MA | SIST0_SGE | SIST0_UDC | SIST0_RST | SIST0_PAR);
     qlsi_w8(l, LSI_SIEN1, SIST1_STO);
     qlsi_w8(l, LSI_DIEN, DSTAT_BF | DSTAT_ABRT | DSTAT_SIR | DSTAT_IID);
-    qlsi_w32(l, LSI_SCRATCHB, 0);
+    qlsi_w32(l, LSI_SCRATCHB, lsi_script_scratchb(&script));
     l->mode = QLSI_INTERRUPTS;
 }
 
-/* ---- the dispatching driver ---- */
-
-static void write_table(QLsi *l, const QLsiJob *job)
+static void write_task(QLsi *l, const QLsiJob *job)
 {
-    const uint32_t base = table(job);
     const uint8_t identify = 0x80 | (job->no_disconnect ? 0 : 0x40) | job->lun;
-    const uint8_t msg[] = { identify, 0x20, job->tag };
-    const uint32_t entries[] = {
-        job->id << 16,
-        0,
-        job->no_disconnect ? 1 : sizeof(msg),
-        base + T_MSG_OUT_BYTES,
-        job->cdb_len,
-        base + T_CDB_BYTES,
-        job->dir == QLSI_NONE ? 0 : job->len,
-        job->addr,
-        1,
-        base + T_STATUS_BYTE,
-    };
-    uint8_t bytes[T_SIZE] = { 0 };
+    LsiScriptTask task;
 
-    for (unsigned i = 0; i < sizeof(entries); i++) {
-        bytes[i] = entries[i / 4] >> 8 * (i % 4);
+    lsi_script_task_init(&script, &task, job->tag, job->id, identify, job->cdb_len);
+    memcpy(task.cdb_bytes, job->cdb, sizeof(job->cdb));
+    task.status_byte = 0xee;
+    if (job->dir != QLSI_NONE && job->len) {
+        task.data_at = lsi_script_data(&script, job->dir == QLSI_IN, 1);
+        task.segment[LSI_SCRIPT_SEGMENTS - 1] = (LsiTableEntry){ job->len, job->addr };
     }
-    memcpy(bytes + T_MSG_OUT_BYTES, msg, sizeof(msg));
-    memcpy(bytes + T_CDB_BYTES, job->cdb, sizeof(job->cdb));
-    bytes[T_STATUS_BYTE] = 0xee;
-    qtest_mem_write(l->q, base, bytes, sizeof(bytes));
+    qtest_mem_write(l->q, lsi_script_task(&script, job->tag), &task, sizeof(task));
+}
+
+static LsiScriptTask read_task(QLsi *l, const QLsiJob *job)
+{
+    LsiScriptTask task;
+
+    qtest_mem_read(l->q, lsi_script_task(&script, job->tag), &task, sizeof(task));
+    return task;
 }
 
 /* The script has stopped: what next? */
@@ -433,15 +330,15 @@ static void go_on(QLsi *l)
         if (job && !job->started) {
             job->started = true;
             l->current = job;
-            qlsi_w32(l, LSI_DSA, table(job));
-            qlsi_w32(l, LSI_DSP, S_START);
+            qlsi_w32(l, LSI_DSA, lsi_script_task(&script, job->tag));
+            qlsi_w32(l, LSI_DSP, script.base + LSI_SCRIPT_SELECT);
             return;
         }
         out = out || job;
     }
     if (out) {
         l->waiting = true;
-        qlsi_w32(l, LSI_DSP, S_RESELECT);
+        qlsi_w32(l, LSI_DSP, script.base + LSI_SCRIPT_RESELECT);
     }
 }
 
@@ -461,7 +358,7 @@ void qlsi_submit(QLsi *l, QLsiJob *job)
     job->tag = tag;
     job->done = job->started = false;
     l->job[tag] = job;
-    write_table(l, job);
+    write_task(l, job);
     if (idle) {
         go_on(l);
     } else if (l->waiting) {
@@ -472,10 +369,12 @@ void qlsi_submit(QLsi *l, QLsiJob *job)
 static void finish(QLsi *l, unsigned status)
 {
     QLsiJob *job = l->current;
+    LsiScriptTask task;
 
     g_assert_nonnull(job);
+    task = read_task(l, job);
     job->status = status;
-    job->left = qtest_read(l->q, table(job) + T_DATA, 4);
+    job->left = lsi_script_left(&script, &task);
     job->done = true;
     l->job[job->tag] = NULL;
     l->current = NULL;
@@ -491,16 +390,16 @@ static void reselected(QLsi *l)
         l->lost_selections++;
     }
     l->reselections++;
-    qtest_mem_read(l->q, MSG_IN, msg, sizeof(msg));
+    qtest_mem_read(l->q, script.vars + offsetof(LsiScriptVars, msg_in), msg, sizeof(msg));
     g_assert_cmphex(msg[1], ==, 0x20);
-    g_assert_cmpuint(msg[2], <, QLSI_TAGS);
-    job = l->job[msg[2]];
+    g_assert_cmpuint(msg[2], <=, lsi_script_tag(QLSI_TAGS - 1));
+    job = l->job[msg[2] / lsi_script_tag(1)];
     g_assert_true(job && job->started);
     g_assert_cmphex(ssid, ==, SSID_VAL | job->id);
     g_assert_cmphex(msg[0] & 0x87, ==, 0x80 | job->lun);
     l->current = job;
-    qlsi_w32(l, LSI_DSA, table(job));
-    qlsi_w32(l, LSI_DSP, S_PHASES);
+    qlsi_w32(l, LSI_DSA, lsi_script_task(&script, job->tag));
+    qlsi_w32(l, LSI_DSP, script.base + LSI_SCRIPT_PHASES);
 }
 
 static void handle_vector(QLsi *l)
@@ -508,17 +407,17 @@ static void handle_vector(QLsi *l)
     uint32_t vector = qlsi_r32(l, LSI_DSPS);
 
     switch (vector) {
-    case V_COMPLETE:
-        finish(l, qtest_read(l->q, table(l->current) + T_STATUS_BYTE, 1));
+    case LSI_SCRIPT_COMPLETE:
+        finish(l, read_task(l, l->current).status_byte);
         break;
-    case V_DISCONNECTED:
+    case LSI_SCRIPT_DISCONNECTED:
         l->disconnects++;
         l->current = NULL;
         break;
-    case V_SIGP:
+    case LSI_SCRIPT_SIGP:
         g_assert_cmphex(qlsi_r8(l, LSI_CTEST2) & CTEST2_SIGP, ==, CTEST2_SIGP); /* cleared */
         break;
-    case V_RESELECTED:
+    case LSI_SCRIPT_RESELECTED:
         reselected(l);
         return;
     default:
@@ -527,20 +426,17 @@ static void handle_vector(QLsi *l)
     go_on(l);
 }
 
-/* Another phase before the data was through: saves the pointer. */
+/* Another phase before a move was through; of data, that leaves a saved pointer. */
 static void mismatch(QLsi *l)
 {
-    uint32_t dbc = qlsi_r32(l, LSI_DBC);
-    uint32_t phase = dbc >> 24 & 7, left = dbc & 0xffffff;
-    QLsiJob *job = l->current;
+    const uint32_t left = qlsi_r32(l, LSI_DBC) & 0xffffff;
+    LsiScriptTask task = read_task(l, l->current);
 
     l->mismatches++;
-    if (phase == PHASE_DATA_IN || phase == PHASE_DATA_OUT) {
-        uint32_t entry = table(job) + T_DATA;
-        qtest_write(l->q, entry, left, 4);
-        qtest_write(l->q, entry + 4, job->addr + job->len - left, 4);
+    if (lsi_script_mismatch(&script, &task, qlsi_r32(l, LSI_DSP), left)) {
+        qtest_mem_write(l->q, lsi_script_task(&script, l->current->tag), &task, sizeof(task));
     }
-    qlsi_w32(l, LSI_DSP, S_PHASES);
+    qlsi_w32(l, LSI_DSP, script.base + LSI_SCRIPT_PHASES);
 }
 
 void qlsi_step(QLsi *l)

@@ -15,7 +15,7 @@
 #define TESTS_QTEST_LIBQOS_LSI_H
 
 #include "libqtest.h"
-#include "tests/unit/lsi-harness.h" /* instructions; names of registers and bits */
+#include "lsi-script.h" /* instructions; names of registers and bits */
 
 #define QLSI_BAR_IO 0xc000u
 #define QLSI_BAR_REGS 0xfe000000u

@@ -8,6 +8,7 @@
 
 #include "hw/pci/pci.h"
 #include "hw/scsi/lsi-internal.h"
+#include "tests/qtest/lsi-script.h" /* instructions */
 
 #define LT_RAM_SIZE (1u << 20)
 #define LT_SCRIPT 0x1000u
@@ -80,45 +81,5 @@ void lt_reborn(LsiTest *t);
 
 /* lt_run() that must end in INT vector. */
 void lt_run_int(LsiTest *t, uint32_t dsp, uint32_t vector);
-
-/* ---- instructions ---- */
-#define I_MOVE(phase, n) (0x08000000u | (uint32_t)(phase) << 24 | (n))
-#define I_CHMOV(phase, n) ((uint32_t)(phase) << 24 | (n))
-#define I_MOVE_TBL(phase) (0x18000000u | (uint32_t)(phase) << 24)
-#define I_CHMOV_TBL(phase) (0x10000000u | (uint32_t)(phase) << 24)
-#define I_MOVE_IND(phase, n) (0x28000000u | (uint32_t)(phase) << 24 | (n))
-#define I_SELECT(id) (0x40000000u | (uint32_t)(id) << 16)
-#define I_SELECT_ATN(id) (0x41000000u | (uint32_t)(id) << 16)
-#define I_SELECT_TBL_ATN(off) (0x43000000u | ((off)&0xffffffu))
-#define I_WAIT_DISC 0x48000000u
-#define I_WAIT_RESEL 0x50000000u
-#define I_SET(bits) (0x58000000u | (bits))
-#define I_CLEAR(bits) (0x60000000u | (bits))
-#define I_ACK 0x40u
-#define I_ATN 0x08u
-#define I_CARRY 0x400u
-enum { A_LOAD, A_SHL, A_OR, A_XOR, A_AND, A_SHR, A_ADD, A_ADDC };
-#define I_REG(op, alu, reg, data)                                                                  \
-    (0x40000000u | (op) << 27 | (uint32_t)(alu) << 24 | ((reg)&0x7f) << 16 | ((reg)&0x80) |        \
-     (data) << 8)
-#define I_SFBR_TO_REG(alu, reg, data) I_REG(5u, alu, reg, data)
-#define I_REG_TO_SFBR(alu, reg, data) I_REG(6u, alu, reg, data)
-#define I_REG_REG(alu, reg, data) I_REG(7u, alu, reg, data)
-#define I_JUMP 0x80080000u
-#define I_CALL 0x88080000u
-#define I_RETURN 0x90080000u
-#define I_INT 0x98080000u
-#define I_INTFLY 0x98180000u
-#define I_NOP 0x80000000u
-#define C_WHEN(phase) (0x00030000u | (uint32_t)(phase) << 24) /* or-ed to I_JUMP etc. */
-#define C_IF(phase) (0x00020000u | (uint32_t)(phase) << 24)
-#define C_DATA(val, mask) (0x00040000u | (mask) << 8 | (val))
-#define C_CARRY 0x00200000u
-#define C_NOT 0x00080000u /* xor-ed: branch when false */
-#define I_RELATIVE 0x00800000u
-#define I_MEMMOVE(n) (0xc0000000u | (n))
-#define I_LOAD(reg, n) (0xe1000000u | (uint32_t)(reg) << 16 | (n))
-#define I_STORE(reg, n) (0xe0000000u | (uint32_t)(reg) << 16 | (n))
-#define I_DSA 0x10000000u
 
 #endif
