@@ -73,9 +73,15 @@ static char **with_fd(char **argv, int fd)
     return out;
 }
 
-void bench_spawn(BenchProcess *process, char **argv)
+void bench_set_silence(int sock)
 {
     const struct timeval silence = { .tv_sec = BENCH_SILENCE };
+
+    setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
+}
+
+void bench_spawn(BenchProcess *process, char **argv)
+{
     int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0) {
@@ -94,7 +100,7 @@ void bench_spawn(BenchProcess *process, char **argv)
     close(pair[1]);
     free(args);
     process->sock = pair[0];
-    setsockopt(process->sock, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
+    bench_set_silence(process->sock);
 }
 
 void bench_finish(BenchProcess *process)

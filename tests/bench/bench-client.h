@@ -25,6 +25,9 @@ uint64_t bench_now_ns(void);
 /* All of them, or the end. */
 void bench_receive(int sock, void *buf, size_t size);
 
+/* Waiting for an answer ends after BENCH_SILENCE. */
+void bench_set_silence(int sock);
+
 /* Starts a program with one end of a socket pair; in its arguments, FD stands for the number. */
 void bench_spawn(BenchProcess *process, char **argv);
 

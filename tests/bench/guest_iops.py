@@ -19,7 +19,6 @@ import guestkit  # noqa: E402 (its folder has to be on the path first)
 import vfio_user  # noqa: E402
 
 DEPTHS = (1, 4, 16)
-ROUNDS = 7
 MILLISECONDS = 700
 DISK_SIZE = 64 << 20
 
@@ -66,7 +65,7 @@ def _take_turns(guests, rounds):
     return samples
 
 
-def _run(folder, load, scale):
+def _run(folder, load, rounds):
     parts = guestkit.Parts()
     initrd, disk = folder / 'initrd', folder / 'disk.img'
     guestkit.make_initramfs(parts, initrd, GUEST_INIT, [load])
@@ -87,13 +86,13 @@ def _run(folder, load, scale):
             started.append(guests[name])
         for vm in guests.values():
             vm.wait_ready()
-        return _take_turns(guests, ROUNDS * scale)
+        return _take_turns(guests, rounds)
     finally:
         for each in reversed(started):
             each.kill()
 
 
-def measure(remote, load, scale):
+def measure(remote, load, rounds):
     """{'vfio-user': {depth: [IOPS, ...]}, 'own': the same}; load is guest-load's program."""
     vfio_user.REMOTE = remote
     missing = guestkit.missing_tools()
@@ -101,6 +100,6 @@ def measure(remote, load, scale):
         raise Unavailable(f"not installed: {', '.join(missing)}")
     with tempfile.TemporaryDirectory(prefix='mpqbench') as folder:
         try:
-            return _run(Path(folder), load, scale)
+            return _run(Path(folder), load, rounds)
         except (unittest.SkipTest, guestkit.GuestError, AssertionError) as err:
             raise Unavailable(str(err).splitlines()[0]) from err

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is measured: each function of GROUPS takes a Bench and yields Rows.
+
+A new figure is a Row in its group's function, a new group a function and a line of GROUPS. Whatever
+compares sides takes turns in short rounds (Bench.turns()), so that what else the machine does hits
+all of them.
+"""
+
+import os
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import guest_iops
+from sides import (TOP, Session, loaded_libraries, make_image, median, memory_kib, percentile,
+                   run, weigh)
+
+DEPTHS = (1, 4, 16, 64)
+CACHES = {'O_DIRECT': 'cache=none', 'page cache': 'cache=writeback'}
+
+
+@dataclass
+class Row:
+    """One line of a table. The ratio is the first side's figure by the second one's."""
+    title: str
+    unit: str
+    figures: dict  # by the side's name
+    digits: int = 0
+    aim: tuple = ()  # ('<=' or '>=', ratio)
+    series: str = ''  # in a plot; with x
+    x: float = None
+    x_label: str = 'queue depth'
+
+
+@dataclass
+class Bench:
+    sides: list  # ours, the stock, and maybe ours by vfio-user
+    build_dir: Path
+    folder: Path
+    rounds: int = 5
+    ms: int = 300
+    image_mib: int = 256
+    images: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.client = self.program('bench-lsi')
+
+    def program(self, name):
+        """Made by ninja, as it shares code with the tree."""
+        target = f'tests/bench/{name}'
+        run(['ninja', '-C', self.build_dir, target])
+        return self.build_dir / target
+
+    def image(self, number):
+        while len(self.images) <= number:
+            self.images.append(make_image(self.folder / f'disk{len(self.images)}.img',
+                                          self.image_mib))
+        return self.images[number]
+
+    def session(self, side, drive='', devices=1):
+        """`devices` of a side, each with an image of its own."""
+        return Session(side, self.client, [self.image(i) for i in range(devices)], drive)
+
+    def turns(self, orders, drive='', devices=1, sides=None):
+        """{order: {side: [sum of the answers of a round's devices, ...]}}"""
+        answers = {order: defaultdict(list) for order in orders}
+        sides = sides or self.sides
+        with ExitStack() as stack:
+            sessions = [stack.enter_context(self.session(side, drive, devices)) for side in sides]
+            for session in sessions:
+                session.ask(f'load randread 4096 4 {self.ms // 2} 1')  # not cold
+            for _ in range(self.rounds):
+                for order in orders:
+                    for session in sessions:
+                        answers[order][session.side.name].append(session.ask(order))
+        return answers
+
+    def load(self, kind, size, depth, segments=1, more=''):
+        return f'load {kind} {size} {depth} {self.ms} {segments} {more}'.strip()
+
+
+def over_rounds(by_side, figure):
+    """The median of each side, of figure(answers of a round)."""
+    return {side: median([figure(answers) for answers in rounds])
+            for side, rounds in by_side.items()}
+
+
+def iops(answers):
+    return sum(a['ios'] / (a['ns'] / 1e9) for a in answers)
+
+
+def cpu_us(answers):
+    """The remote's, of an I/O. The answers are of devices that may share a process."""
+    return answers[0]['cpu_remote'] / answers[0]['ios'] / 1e3
+
+
+def total(name):
+    def of(answers):
+        return sum(a[name] for a in answers) / sum(a['ios'] for a in answers)
+    return of
+
+
+IOPS_AIMS = {('O_DIRECT', 1): 1.6, ('page cache', 1): 2.0}
+
+
+def group_iops(bench):
+    """4 KiB at random places; tagged commands, queued as Linux does."""
+    words = {'randread': 'read', 'randwrite': 'write'}
+    for cache, drive in CACHES.items():
+        kinds = {(kind, depth): bench.load(kind, 4096, depth)
+                 for kind in words for depth in DEPTHS}
+        answers = bench.turns(list(kinds.values()), drive)
+        for (kind, depth), order in kinds.items():
+            aim = IOPS_AIMS.get((cache, depth)) if depth < 16 else 3.0
+            yield Row(f'{words[kind]}, {cache}, queue depth {depth}', 'IOPS',
+                      over_rounds(answers[order], iops), aim=('>=', aim) if aim else (),
+                      series=f'{words[kind]}, {cache}', x=depth)
+        for depth in (1, 16):
+            rounds = answers[kinds['randread', depth]]
+            yield Row(f'read, {cache}, queue depth {depth}: CPU of the remote', 'us an I/O',
+                      over_rounds(rounds, cpu_us), 1,
+                      aim=('<=', 0.5) if depth == 16 else ())
+            yield Row(f'read, {cache}, queue depth {depth}: CPU of the client', 'us an I/O',
+                      over_rounds(rounds, lambda a: total('cpu_client')(a) / 1e3), 1)
+            yield Row(f'read, {cache}, queue depth {depth}: register accesses', 'an I/O',
+                      over_rounds(rounds,
+                                  lambda a: total('reg_reads')(a) + total('reg_writes')(a)), 2)
+            yield Row(f'read, {cache}, queue depth {depth}: interrupts', 'an I/O',
+                      over_rounds(rounds, total('irqs')), 2)
+
+
+def group_start(bench):
+    """Start-up, memory and size."""
+    samples = defaultdict(lambda: defaultdict(list))
+    for side in bench.sides:
+        if side.protocol == 'mpqemu':
+            samples['size'][side.name], samples['needed'][side.name] = (
+                [figure] for figure in weigh(side.program, bench.folder))
+    for _ in range(bench.rounds):
+        for side in bench.sides:
+            if side.protocol == 'mpqemu':
+                samples['start'][side.name] += start_times(bench, side, 8)
+            with bench.session(side) as session:
+                session.ask('load randread 4096 1 1 1')
+                for name, kib in memory_kib(session.pids).items():
+                    samples[name][side.name].append(kib)
+                samples['libraries'][side.name].append(loaded_libraries(session.pids[0]))
+
+    def row(title, name, unit, fold=median, scale=1, **more):
+        return Row(title, unit, {side: fold(values) / scale
+                                 for side, values in samples[name].items()}, **more)
+    yield row('start to first config reply, p50', 'start', 'ms', scale=1e6, digits=2,
+              aim=('<=', 0.15))
+    yield row('start to first config reply, p95', 'start', 'ms', percentile(0.95), 1e6, digits=2)
+    yield row('PSS after a few reads', 'Pss', 'KiB', aim=('<=', 0.15))
+    yield row('private dirty memory after a few reads', 'Private_Dirty', 'KiB')
+    yield row('resident memory after a few reads', 'Rss', 'KiB')
+    yield row('stripped program', 'size', 'KiB', scale=1024)
+    yield row('NEEDED libraries', 'needed', '')
+    yield row('loaded libraries', 'libraries', '')
+
+
+def start_times(bench, side, times):
+    output = run([bench.client, 'start', times, *side.arguments([bench.image(0)], ['FD'])])
+    return [int(line.split()[1]) for line in output.splitlines()]
+
+
+def group_registers(bench):
+    """Register accesses, one awaited at a time."""
+    orders = {name: f'{name} {bench.ms * 5}' for name in ('regs', 'bare', 'posted')}
+    answers = bench.turns(list(orders.values()))
+
+    def row(title, order, name, **more):
+        return Row(title, 'us', over_rounds(answers[orders[order]], lambda a: a[0][name] / 1e3), 1,
+                   **more)
+    yield row('read of ISTAT0, p50', 'regs', 'read_p50', aim=('<=', 0.6))
+    yield row('read of ISTAT0, p99', 'regs', 'read_p99')
+    yield row('write of SCRATCHA, p50', 'regs', 'write_p50', aim=('<=', 0.6))
+    yield row('write of SCRATCHA, p99', 'regs', 'write_p99')
+    yield row('bare socket pair, same sizes, p50', 'bare', 'bare_p50')
+    yield row('bare socket pair, same sizes, p99', 'bare', 'bare_p99')
+    yield Row('writes of SCRATCHA, and a read behind them', '1000/s',
+              over_rounds(answers[orders['posted']], lambda a: a[0]['per_second'] / 1e3), 1)
+
+
+def group_proxy(bench):
+    """A register read through our own x-pci-proxy-dev."""
+    side = bench.sides[0]
+    samples = defaultdict(list)
+    program = bench.program('bench-proxy')
+    output = run([program, bench.rounds * 2000, *side.arguments([bench.image(0)], ['FD'])])
+    for line in output.splitlines():
+        name, value = line.split()
+        samples[name].append(int(value))
+    for name, title in (('bare', 'bare socket pair, poll() and epoll'),
+                        ('proxy-echo', 'through the proxy, answered by an echo'),
+                        ('proxy-remote', 'through the proxy, answered by the remote')):
+        yield Row(f'{title}, p50', 'us', {side.name: median(samples[name]) / 1e3}, 1)
+        yield Row(f'{title}, p99', 'us', {side.name: percentile(0.99)(samples[name]) / 1e3}, 1)
+
+
+def group_guest(bench):
+    """4 KiB random reads in a TCG guest: vfio-user beside the same QEMU's own LSI."""
+    load = bench.folder / 'guest-load'
+    run([*(os.environ.get('CC') or 'cc').split(), '-std=gnu11', '-O2', '-static', '-D_GNU_SOURCE',
+         TOP / 'tests/bench/guest-load.c', '-o', load])
+    try:
+        samples = guest_iops.measure(bench.sides[0].program, load, bench.rounds)
+    except guest_iops.Unavailable as err:
+        yield Row(f'not measured: {err}', '', {})
+        return
+    for depth in guest_iops.DEPTHS:
+        yield Row(f'queue depth {depth}', 'IOPS',
+                  {'remote': median(samples['vfio-user'][depth]),
+                   'stock': median(samples['own'][depth])},
+                  aim=('>=', 0.7 if depth == 1 else 1.0), series='TCG guest', x=depth)
+
+
+# In the order of the tables.
+GROUPS = {
+    'start': group_start,
+    'registers': group_registers,
+    'iops': group_iops,
+    'proxy': group_proxy,
+    'guest': group_guest,
+}

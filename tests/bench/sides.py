@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The programs that the bench compares, and sessions with them.
+
+A side is a program and the protocol it is spoken to. A session is one or more devices of a side
+that run, each with a bench-lsi as the VM's half; the processes are as few as the program can do
+with: QEMU's x-remote has one device a process.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+TRIES = 8  # QEMU 7.2's x-remote serves before its own reset is over, and may end of it
+SECONDS = 120  # that one step may take before something must be wrong
+
+
+class BenchError(Exception):
+    """Something can't be measured; the text says what."""
+
+
+def say(text):
+    print(f'bench-remote: {text}', file=sys.stderr, flush=True)
+
+
+def run(argv):
+    try:
+        done = subprocess.run([str(word) for word in argv], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+                              timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as err:
+        raise BenchError(str(err)) from err
+    if done.returncode:
+        words = ' / '.join(done.stderr.split('\n')).strip(' /')
+        raise BenchError(f'{Path(argv[0]).name}: {words or done.returncode}')
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Side:
+    name: str
+    program: str
+    protocol: str = 'mpqemu'
+    one_device: bool = False  # a process
+    link: str = ''  # more options of the object that has the socket
+
+    def arguments(self, disks, fds, drive=''):
+        """The command line; each of `fds` is a device's socket, or a word in its place."""
+        vfio_user = self.protocol == 'vfio-user'
+        words = [self.program, '-machine', 'x-remote,vfio-user=on' if vfio_user else 'x-remote',
+                 '-nodefaults', '-display', 'none']
+        for i, (disk, fd) in enumerate(zip(disks, fds)):
+            words += ['-device', f'lsi53c895a,id=lsi{i}',
+                      '-drive', f'if=none,id=drive{i},format=raw,file={disk}'
+                                + (f',{drive}' if drive else ''),
+                      '-device', f'scsi-hd,drive=drive{i},bus=lsi{i}.0,scsi-id=0']
+        for i, fd in enumerate(fds):
+            kind = (f'x-vfio-user-server,id=link{i},device=lsi{i}' if vfio_user
+                    else f'x-remote-object,id=link{i},devid=lsi{i}')
+            words += ['-object', f'{kind},fd={fd}' + (f',{self.link}' if self.link else '')]
+        return words
+
+
+class Process:
+    """One process of a side, with a client to each of its devices."""
+
+    def __init__(self, side, client, disks, drive):
+        pairs = [socket.socketpair() for _ in disks]
+        theirs = [pair[1].fileno() for pair in pairs]
+        argv = side.arguments(disks, theirs, drive)
+        self.begun = time.monotonic()
+        self.remote = subprocess.Popen(argv, pass_fds=theirs, stdin=subprocess.DEVNULL,
+                                       stderr=subprocess.PIPE, text=True)
+        self.clients = []
+        for ours, other in pairs:
+            other.close()
+            with ours:
+                self.clients.append(subprocess.Popen(
+                    [client, side.protocol, str(ours.fileno()), str(self.remote.pid)],
+                    pass_fds=[ours.fileno()], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE, text=True))
+
+    def close(self):
+        for each in (*self.clients, self.remote):
+            if each.stdin:
+                with contextlib.suppress(BrokenPipeError):
+                    each.stdin.close()
+        for each in (*self.clients, self.remote):
+            try:
+                each.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                each.kill()
+                each.wait()
+            each.stderr.close()
+            if each.stdout:
+                each.stdout.close()
+
+
+class Session:
+    """So many devices of a side, made anew when a process has ended early."""
+
+    def __init__(self, side, client, disks, drive=''):
+        self.side, self.client, self.disks, self.drive = side, client, disks, drive
+        self.processes = []
+        self._persist(self._start)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    @property
+    def pids(self):
+        return [process.remote.pid for process in self.processes]
+
+    def close(self):
+        for process in self.processes:
+            process.close()
+        self.processes = []
+
+    def ask(self, order):
+        """What each device answers to an order that all of them get at once."""
+        return self._persist(lambda: self._ask(order))
+
+    def _start(self):
+        self.close()
+        share = 1 if self.side.one_device else len(self.disks)
+        for at in range(0, len(self.disks), share):
+            self.processes.append(
+                Process(self.side, self.client, self.disks[at:at + share], self.drive))
+        for client in self._clients():
+            self._answer(client)
+        self.ready = time.monotonic() - self.processes[0].begun
+
+    def _clients(self):
+        return [client for process in self.processes for client in process.clients]
+
+    def _ask(self, order):
+        if not self.processes:
+            self._start()
+        for client in self._clients():
+            try:
+                client.stdin.write(order + '\n')
+                client.stdin.flush()
+            except BrokenPipeError:
+                pass  # its answer says why
+        return [self._answer(client) for client in self._clients()]
+
+    def _answer(self, client):
+        line = client.stdout.readline()
+        if not line:
+            client.wait()
+            raise BenchError(f'{self.side.name}: {self._last_words(client)}')
+        words = line.split()
+        return dict(zip(words[::2], map(int, words[1::2])))
+
+    def _last_words(self, client):
+        said = client.stderr.read().strip()
+        for process in self.processes:
+            process.remote.kill()
+            said += ' / ' + ' / '.join(process.remote.stderr.read().strip().splitlines())
+        return said.strip(' /')
+
+    def _persist(self, what):
+        for left in reversed(range(TRIES)):
+            try:
+                return what()
+            except BenchError as err:
+                self.close()
+                if not left:
+                    raise
+                say(f'{err}; again')
+        return None
+
+
+def memory_kib(pids):
+    """Sums over processes of what /proc/PID/smaps_rollup says."""
+    total = {'Rss': 0, 'Pss': 0, 'Private_Dirty': 0}
+    for pid in pids:
+        for line in Path(f'/proc/{pid}/smaps_rollup').read_text(encoding='utf-8').splitlines():
+            name, _, value = line.partition(':')
+            if name in total:
+                total[name] += int(value.split()[0])
+    return total
+
+
+def loaded_libraries(pid):
+    text = Path(f'/proc/{pid}/maps').read_text(encoding='utf-8')
+    return len(set(re.findall(r'/\S*\.so\S*', text)))
+
+
+def weigh(program, folder):
+    """Bytes without symbols, and how many libraries the program names."""
+    stripped = Path(folder) / 'stripped'
+    path = shutil.which(program)
+    run(['strip', '-o', stripped, path])
+    size = stripped.stat().st_size
+    stripped.unlink()
+    return size, len(re.findall(r'\(NEEDED\)', run(['readelf', '-d', path])))
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def percentile(share):
+    def of(values):
+        ordered = sorted(values)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+    return of
+
+
+def make_image(path, mib):
+    """Random bytes, so that no file system leaves anything out."""
+    with open(path, 'wb') as out:
+        for _ in range(mib):
+            out.write(os.urandom(1 << 20))
+        out.flush()
+        os.fsync(out.fileno())
+    return path
