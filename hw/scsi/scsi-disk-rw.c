@@ -53,11 +53,12 @@ bool disk_rw_check(const ScsiDisk *disk, ScsiReq *req, DiskRange *range)
 Xfer *disk_rw_begin(ScsiDisk *disk, ScsiReq *req, const XferKind *kind, DiskRange range)
 {
     Xfer *xfer = xfer_new(disk, req, kind);
+    uint64_t restart = scsi_req_restart(req);
 
     xfer->start = range.lba * disk->block_size;
     xfer->total = (uint64_t)range.n * disk->block_size;
-    if (scsi_req_restart(req) < xfer->total && scsi_req_restart(req) % disk->block_size == 0) {
-        xfer->asked = req->moved = scsi_req_restart(req);
+    if (restart && restart < xfer->total && restart % disk->block_size == 0) {
+        xfer->asked = req->moved = restart; /* else what VERIFY has moved already stands */
     }
     return xfer;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Requests and units as bytes, and back (DESIGN.md section 9): what save, live upgrade and restart
- * need of the target side. The adapter has drained the bus, so no I/O is in flight, and a request is
- * in one of few conditions, listed in scsi.h.
+ * need of the target side. The adapter has drained the bus, so no I/O is in flight, and a request
+ * is in one of few conditions, listed in scsi.h.
  *
  * A request that is issued again goes through scsi_tasks_submit() like any other, so that it finds
  * its place between barriers. Its ScsiReqState stays with it until it is where it was: data that

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The LSI 53C895A, 53C810 and 53C810A PCI SCSI host adapters: what the registry needs, and state. */
+/* The LSI 53C895A, 53C810 and 53C810A PCI SCSI host adapters: what the registry needs; state. */
 #ifndef HW_SCSI_LSI_H
 #define HW_SCSI_LSI_H
 
@@ -14,8 +14,8 @@ extern const DeviceType lsi53c810a_type; /* lsi53c810a */
  * State, on the loop's thread, for a device that is attached. To save: lsi_freeze(), and when idle
  * comes lsi_save() from within it; then the device is reset, or detached, or goes on after
  * lsi_thaw(). To restore: lsi_load() on a device of the same type with the same units and nothing
- * in flight: a new one, or one just reset. From lsi_freeze() until then the guest's accesses must be
- * kept away; reset and drain are for after idle.
+ * in flight: a new one, or one just reset. From lsi_freeze() until then the guest's accesses must
+ * be kept away; reset and drain are for after idle.
  */
 /* SCRIPTS stand still, I/O in flight comes back and is flushed; then idle, from the loop, once. */
 void lsi_freeze(PciDev *pci, void (*idle)(void *opaque), void *opaque);
