@@ -7,8 +7,8 @@
  * the format over it; a driver that takes a path itself (format=file) is opened alone. What is
  * left over is the format driver's business, which refuses what it doesn't know.
  *
- * Without format= the image is raw, with a warning and a guard (see block/probe.c), unless it
- * shows the signature of another format.
+ * Without format= the image is what its signature says, or else raw, with a warning and a guard
+ * (see block/probe.c).
  *
  * cache=        cache.direct  cache.no-flush  write cache
  * writeback     off           off             on            (default)
@@ -23,13 +23,8 @@
 #include "block/graph.h"
 #include "block/probe.h"
 #include "util/error.h"
-#include "util/fd.h"
 #include "util/log.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct Drive {
     BlockGraph *graph;
@@ -187,30 +182,20 @@ static bool take_path(Drive *d, GError **errp)
     return true;
 }
 
-static bool is_block_device(const char *path)
+/* *format: the driver's name, or "raw". What can't be opened or read is reported by the driver. */
+static bool probe_image(Drive *d, const char **format, GError **errp)
 {
-    struct stat st;
-
-    return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
-}
-
-/* What can't be opened or read is reported by the driver. */
-static bool probe_image(Drive *d, GError **errp)
-{
-    AUTO_FD fd = open(d->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    uint8_t head[PROBE_BYTES] = { 0 };
-    const char *format = NULL;
-
-    if (fd >= 0 && pread(fd, head, sizeof(head), 0) > 0) {
-        format = probe_format(head);
-    }
-    if (format) {
+    *format = probe_path(d->path);
+    if (*format && !block_driver_find(d->graph, *format)) {
         return error_set(errp,
                          "'%s' looks like a %s image, which this build can't read; "
                          "format=raw serves its bytes as they are",
-                         d->path, format);
+                         d->path, *format);
     }
-    d->probed = true;
+    if (!*format) {
+        *format = "raw";
+        d->probed = true;
+    }
     return true;
 }
 
@@ -223,10 +208,9 @@ static bool take_format(Drive *d, GError **errp)
         return error_set(errp, "Options 'format' and 'driver' exclude each other");
     }
     format = format ? format : driver;
-    if (!format && !probe_image(d, errp)) {
+    if (!format && !probe_image(d, &format, errp)) {
         return false;
     }
-    format = format ? format : "raw";
     d->driver = block_driver_find(d->graph, format);
     if (!d->driver) {
         return error_set(errp, "Unknown image format '%s'", format);
@@ -250,7 +234,7 @@ static BlockNode *open_file(Drive *d, GError **errp)
     const char *aio = opts_get(d->opts, "aio");
 
     opts_set(d->file, "filename", d->path);
-    set_default(d->file, "driver", is_block_device(d->path) ? "host_device" : "file");
+    set_default(d->file, "driver", probe_is_device(d->path) ? "host_device" : "file");
     if (aio) {
         set_default(d->file, "aio", aio);
     }

@@ -244,6 +244,7 @@ static bool file_open_kind(BlockNode *node, bool want_device, GError **errp)
         !find_align(node, s, fd, errp) || !choose_engine(node, s, errp)) {
         return false;
     }
+    node->filename = g_strdup(s->filename);
     s->fd = fd_steal(&fd);
     return true;
 }

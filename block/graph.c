@@ -20,10 +20,12 @@
  * Children are always in the list before their parents, so closing runs backwards.
  */
 #include "block/graph.h"
+#include "block/codec.h"
 #include "block/engine.h"
 #include "util/error.h"
 #include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define NODE_NAME_MAX 31 /* as in QEMU */
 
@@ -32,6 +34,8 @@ struct BlockGraph {
     const BlockEngineType *const *engines;
     GPtrArray *nodes;  /* children before parents */
     GHashTable *names; /* of BlockNode by node-name and id; keys are the node's own */
+    GPtrArray *codecs; /* of const BlockCodec */
+    GPtrArray *opening; /* nodes whose drivers are opening, each for the one before it */
     unsigned n_auto;
     Loop *setup_loop; /* of block_setup_io(); NULL until it is needed */
     pthread_mutex_t mutex;
@@ -97,6 +101,8 @@ BlockGraph *block_graph_new(const BlockDriver *const *drivers,
     graph->drivers = drivers;
     graph->engines = engines;
     graph->nodes = g_ptr_array_new();
+    graph->opening = g_ptr_array_new();
+    graph->codecs = g_ptr_array_new();
     graph->names = g_hash_table_new(g_str_hash, g_str_equal);
     pthread_mutex_init(&graph->mutex, NULL);
     return graph;
@@ -127,6 +133,24 @@ const BlockEngineType *block_engine_find(const BlockGraph *graph, const char *na
             return graph->engines[i];
         }
     }
+    return NULL;
+}
+
+void block_graph_add_codec(BlockGraph *graph, const BlockCodec *codec)
+{
+    g_ptr_array_add(graph->codecs, (void *)codec);
+}
+
+const BlockCodec *block_codec_find(BlockGraph *graph, const char *name, GError **errp)
+{
+    for (unsigned i = 0; i < graph->codecs->len; i++) {
+        const BlockCodec *codec = g_ptr_array_index(graph->codecs, i);
+
+        if (!strcmp(codec->name, name)) {
+            return codec;
+        }
+    }
+    error_set(errp, "This build can't unpack images of compression type '%s'", name);
     return NULL;
 }
 
@@ -233,6 +257,7 @@ static void node_free(BlockNode *node)
     opt_fields_clear(node->driver->opts, node->state);
     g_free(node->state);
     g_free(node->name);
+    g_free(node->filename);
     g_free(node->id);
     g_free(node);
 }
@@ -249,6 +274,8 @@ void block_graph_free(BlockGraph *graph)
         block_close(g_ptr_array_index(graph->nodes, graph->nodes->len - 1));
     }
     g_ptr_array_unref(graph->nodes);
+    g_ptr_array_unref(graph->opening);
+    g_ptr_array_unref(graph->codecs);
     g_hash_table_unref(graph->names);
     g_clear_pointer(&graph->setup_loop, loop_free);
     pthread_mutex_destroy(&graph->mutex);
@@ -382,6 +409,7 @@ BlockNode *block_node_open(BlockGraph *graph, Opts *opts, const char *id, bool n
     const char *name = opts_get(opts, "driver");
     const BlockDriver *driver = name ? block_driver_find(graph, name) : NULL;
     BlockNode *node;
+    bool ok;
 
     if (!name) {
         error_set(errp, "Option 'driver' is missing");
@@ -395,12 +423,29 @@ BlockNode *block_node_open(BlockGraph *graph, Opts *opts, const char *id, bool n
     node->graph = graph;
     node->driver = driver;
     node->state = g_malloc0(MAX(driver->state_size, 1));
-    if (!node_set_common(node, opts, id, nested, errp) || !node_open_driver(node, opts, errp)) {
+    g_ptr_array_add(graph->opening, node);
+    ok = node_set_common(node, opts, id, nested, errp) && node_open_driver(node, opts, errp);
+    g_ptr_array_set_size(graph->opening, graph->opening->len - 1);
+    if (!ok) {
         node_free(node);
         return NULL;
     }
     g_ptr_array_add(graph->nodes, node);
     return node;
+}
+
+bool block_is_opening(const BlockGraph *graph, const char *path)
+{
+    for (unsigned i = 0; i < graph->opening->len; i++) {
+        const BlockNode *node = g_ptr_array_index(graph->opening, i);
+        struct stat a, b;
+
+        if (node->filename && stat(node->filename, &a) == 0 && stat(path, &b) == 0 &&
+            a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
+            return true;
+        }
+    }
+    return false;
 }
 
 BlockNode *block_open(BlockGraph *graph, Opts *opts, GError **errp)

@@ -29,6 +29,8 @@ bool block_name_free(BlockGraph *graph, const char *name, GError **errp);
 BlockNode *block_node_open(BlockGraph *graph, Opts *opts, const char *id, bool nested,
                            GError **errp);
 void block_close(BlockNode *node);
+/* Is path the file of a node whose driver is opening now? For a format that names other images. */
+bool block_is_opening(const BlockGraph *graph, const char *path);
 /* Makes child one of parent's, in a role that it has none of yet. */
 void block_add_child(BlockNode *parent, BlockNode *child, const char *role, bool owned);
 /* child, one of parent's, goes with it from now on. */

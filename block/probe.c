@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Guessing an image's format, and why a guess needs a guard. Where format= is not given, the image
- * is raw unless its first bytes are another format's signature, and then it is refused, since this
- * build reads raw only. But the first bytes of a raw image are the guest's to write: it could put
- * a qcow2 header there that names any file of the host as backing file, and whoever opens the
- * image next without format= would read that file to it. So on a node whose format was guessed,
- * a write that would leave a signature behind fails (EPERM), and so does one that changes only a
- * part of the first PROBE_BYTES, as that may complete one. With format=raw nothing of this
+ * is what its first bytes are the signature of, and raw if they are none; a format that this build
+ * has no driver for is refused. But the first bytes of a raw image are the guest's to write: it
+ * could put a qcow2 header there that names any file of the host as backing file, and whoever opens
+ * the image next without format= would read that file to it. So on a node whose format was guessed
+ * as raw, a write that would leave a signature behind fails (EPERM), and so does one that changes
+ * only a part of the first PROBE_BYTES, as that may complete one. With format=raw nothing of this
  * applies.
  *
  * The signatures are those of the formats that QEMU's tools know and that sit at the start of the
  * file.
  */
 #include "block/probe.h"
+#include "util/fd.h"
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const struct Signature {
     const char *format;
@@ -49,6 +53,27 @@ const char *probe_format(const uint8_t *head)
         }
     }
     return NULL;
+}
+
+const char *probe_path(const char *path)
+{
+    AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    uint8_t head[PROBE_BYTES] = { 0 };
+
+    return fd >= 0 && pread(fd, head, sizeof(head), 0) > 0 ? probe_format(head) : NULL;
+}
+
+bool probe_is_device(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+void probe_set_file(Opts *opts, const char *path)
+{
+    opts_set(opts, "file.driver", probe_is_device(path) ? "host_device" : "file");
+    opts_set(opts, "file.filename", path);
 }
 
 bool probe_partial(const BlockReq *req)

@@ -47,6 +47,7 @@ static bool raw_open(BlockNode *node, Opts *opts, GError **errp)
     if (!file || !check_part(s, file, errp)) {
         return false;
     }
+    node->filename = g_strdup(file->filename);
     node->size = s->size ? s->size : file->size - s->offset;
     node->align = file->align;
     node->can_grow = file->can_grow && !s->size;

@@ -52,6 +52,9 @@ static const BlockDriver *const block_drivers[] = {
 #ifdef CONFIG_BLOCK_RAW
     &block_raw_driver,
 #endif
+#ifdef CONFIG_BLOCK_QCOW2
+    &block_qcow2_driver,
+#endif
     NULL
 };
 

@@ -2,8 +2,9 @@
 /*
  * Options from JSON. Jansson reads the text; here the tree becomes the flat list: members of a
  * nested object get their parents' names and a dot in front, booleans become on and off, integers
- * their decimal text. Arrays, null and fractions have no counterpart in the key=value spelling
- * and are refused by name, as is a name given twice, be it once flat and once nested.
+ * their decimal text, null (as in "backing": null) the empty text. Arrays and fractions have no
+ * counterpart in the key=value spelling and are refused by name, as is a name given twice, be it
+ * once flat and once nested.
  *
  * Text from a monitor or file may be hostile: its size and depth are bounded, and Jansson bounds
  * its own recursion. Main thread only.
@@ -31,6 +32,8 @@ static char *scalar_text(const json_t *value)
         return g_strdup("on");
     case JSON_FALSE:
         return g_strdup("off");
+    case JSON_NULL:
+        return g_strdup("");
     default:
         return NULL;
     }
@@ -41,10 +44,8 @@ static const char *type_text(const json_t *value)
     switch (json_typeof(value)) {
     case JSON_ARRAY:
         return "an array";
-    case JSON_REAL:
-        return "a fraction";
     default:
-        return "null";
+        return "a fraction";
     }
 }
 
@@ -77,7 +78,8 @@ static bool add_object(Opts *opts, const char *parent, const json_t *object, uns
         return error_set(errp, "JSON is nested deeper than %d objects", JSON_DEPTH_MAX);
     }
     /* Jansson's iteration takes a non-const object, and doesn't change it. */
-    json_object_foreach((json_t *)object, name, value) {
+    json_object_foreach((json_t *)object, name, value)
+    {
         g_autofree char *key = parent ? g_strconcat(parent, ".", name, NULL) : g_strdup(name);
 
         if (!*name) {

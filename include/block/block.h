@@ -132,6 +132,7 @@ struct BlockNode {
     const BlockDriver *driver;
     BlockGraph *graph;
     char *name; /* node-name, or the -drive's id, or made up */
+    char *filename; /* of the image, if it is a file of the host's: set by the driver, owned */
     void *state;
     BlockNode *file; /* the child of that role, or NULL; so is backing */
     BlockNode *backing;

@@ -3,8 +3,7 @@
 #ifndef BLOCK_CODEC_H
 #define BLOCK_CODEC_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "block/block.h"
 
 typedef struct BlockCodec {
     const char *name; /* as images call their type of compression: "zlib", "zstd" */
@@ -14,6 +13,11 @@ typedef struct BlockCodec {
      * whatever in claims. Any thread. */
     bool (*unpack)(const void *in, size_t in_len, void *out, size_t out_len);
 } BlockCodec;
+
+/* codec stays as long as graph. Main thread. */
+void block_graph_add_codec(BlockGraph *graph, const BlockCodec *codec);
+/* By name; NULL and an error if there is none. Main thread. */
+const BlockCodec *block_codec_find(BlockGraph *graph, const char *name, GError **errp);
 
 extern const BlockCodec block_codec_zlib; /* raw deflate, RFC 1951 */
 extern const BlockCodec block_codec_zstd; /* frames of RFC 8878 */

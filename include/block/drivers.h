@@ -8,5 +8,6 @@
 extern const BlockDriver block_file_driver; /* file, host_device by the same code */
 extern const BlockDriver block_host_device_driver;
 extern const BlockDriver block_raw_driver; /* raw */
+extern const BlockDriver block_qcow2_driver; /* qcow2 */
 
 #endif

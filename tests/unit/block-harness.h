@@ -18,6 +18,7 @@ static const BlockDriver *const all_drivers[] = {
     &block_file_driver,
     &block_host_device_driver,
     &block_raw_driver,
+    &block_qcow2_driver,
     NULL,
 };
 

@@ -19,7 +19,7 @@ static const Refused drives[] = {
     { "if=none,id=x,file=,format=raw", "Option 'file' is missing" },
     { "if=ide,id=x,file=a.img,format=raw", "if=ide is not supported" },
     { "if=none,id=x,file=a.img,format=bogus", "Unknown image format 'bogus'" },
-    { "if=none,id=x,file=a.img,format=qcow2", "Unknown image format 'qcow2'" },
+    { "if=none,id=x,file=a.img,format=qcow2", "'a.img' is not a qcow2 image" },
     { "if=none,id=x,file=a.img,format=raw,driver=raw", "exclude each other" },
     { "if=none,id=x,file=a.img,format=raw,cache=bogus", "cache=bogus: expected none" },
     { "if=none,id=x,file=a.img,format=raw,cache.writeback=perhaps", "cache.writeback" },
@@ -42,7 +42,8 @@ static const Refused drives[] = {
     { "if=none,id=x,file=nbd:unix:/x,format=raw", "Unknown protocol 'nbd'" },
     { "if=none,id=x,file=a.img,format=host_device", "'a.img' is not a block device" },
     { "if=none,id=x,file=/dev/null,format=raw", "'/dev/null' is not a regular file" },
-    { "if=none,id=x,file=q.img", "'q.img' looks like a qcow2 image" },
+    { "if=none,id=x,file=q.img", "'q.img' is not a valid qcow2 image" },
+    { "if=none,id=x,file=qed.img", "'qed.img' looks like a qed image" },
     { "if=none,id=taken,file=a.img,format=raw", "Duplicate ID 'taken' for drive" },
     { "if=none,id=x,file=a.img,format=raw,node-name=node", "Duplicate node-name 'node'" },
     { "if=none,id=node,file=a.img,format=raw", "Duplicate node-name 'node'" },
@@ -86,7 +87,7 @@ typedef struct Place {
 
 static void place_enter(Place *p, gconstpointer data G_GNUC_UNUSED)
 {
-    static const char *const images[] = { "a.img", "b.img", "q.img" };
+    static const char *const images[] = { "a.img", "b.img", "q.img", "qed.img" };
 
     p->cwd = g_get_current_dir();
     p->dir = make_dir();
@@ -95,6 +96,7 @@ static void place_enter(Place *p, gconstpointer data G_GNUC_UNUSED)
         g_free(make_image(p->dir, images[i], 1 << 20));
     }
     g_assert_true(g_file_set_contents("q.img", "QFI\xfb\0\0\0\3", 8, NULL));
+    g_assert_true(g_file_set_contents("qed.img", "QED\0", 4, NULL));
     g_assert_cmpint(mkdir("dir", 0777), ==, 0);
     g_assert_cmpint(mkfifo("fifo", 0666), ==, 0);
     p->graph = block_graph_new(all_drivers, all_engines);

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Writing back what was changed in memory, so that a power cut at any point leaves an image without
+ * contradictions, with leaked clusters at most. In the lane, so nothing is changed meanwhile.
+ *
+ *   refcount blocks                      what is allocated is counted
+ *   - flush - refcount table             which names blocks made before
+ *   - flush - L2 tables                  which name the guest's data, written before, and clusters
+ *                                        that are counted by now
+ *   - flush - L1 table                   which names L2 tables made before
+ *   - flush -                            all of it is there: the guest's flush is done
+ *   frees                                what nothing names any more loses its reference
+ *
+ * Steps that have nothing to do are left out with the flush in front of them, so an overwrite costs
+ * one flush and an allocation two. Frees change refcount blocks, which the next time writes. A step
+ * that fails leaves what it would have written dirty.
+ *
+ * A cluster that nobody has any more is discarded in the file before it can be taken again.
+ */
+#include "qcow2-internal.h"
+#include <errno.h>
+
+#define FREES_MAX 1024
+
+bool qcow2_is_dirty(const Qcow2State *s)
+{
+    return s->rb_cache.n_dirty || s->l2_cache.n_dirty || s->l1_dirty_lo != s->l1_dirty_hi ||
+           s->reftable_dirty_lo != s->reftable_dirty_hi || s->frees->len;
+}
+
+bool qcow2_must_sync(const Qcow2State *s)
+{
+    return qcow2_cache_full(&s->l2_cache) || qcow2_cache_full(&s->rb_cache) ||
+           s->frees->len >= FREES_MAX;
+}
+
+static void sync_next(Qcow2Op *op, int res);
+
+static void sync_end(Qcow2Op *op, int res)
+{
+    g_clear_pointer(&op->sync_buf, g_free);
+    g_clear_pointer(&op->discards, g_array_unref);
+    op->synced(op, res);
+}
+
+/* A child's request of the step is done: the next step. */
+static void step_done(Qcow2Op *op, int res)
+{
+    op->sync_step++;
+    sync_next(op, res);
+}
+
+static void flush_file(Qcow2Op *op, Qcow2Step *step)
+{
+    qcow2_op_buf(op, BLOCK_FLUSH, 0, 0, NULL, 0, step);
+}
+
+/* ---- caches ---- */
+
+static void cache_written(void *opaque, int res)
+{
+    step_done(opaque, res);
+}
+
+static void write_refcounts(Qcow2Op *op)
+{
+    qcow2_cache_write(&op->s->rb_cache, cache_written, op);
+}
+
+static void write_l2(Qcow2Op *op, int res)
+{
+    if (res < 0) {
+        sync_end(op, res);
+    } else {
+        qcow2_cache_write(&op->s->l2_cache, cache_written, op);
+    }
+}
+
+static void flush_write_l2(Qcow2Op *op)
+{
+    flush_file(op, write_l2);
+}
+
+/* ---- tables that are in memory whole ---- */
+
+static void write_entries(Qcow2Op *op, const uint64_t *table, uint64_t at, uint32_t lo, uint32_t hi,
+                          Qcow2Step *step)
+{
+    g_free(op->sync_buf);
+    op->sync_buf = g_malloc((size_t)(hi - lo) * 8);
+    for (uint32_t i = lo; i < hi; i++) {
+        set_be64(op->sync_buf + (size_t)(i - lo) * 8, table[i]);
+    }
+    qcow2_op_buf(op, BLOCK_WRITE, 0, at + (uint64_t)lo * 8, op->sync_buf, (uint64_t)(hi - lo) * 8,
+                 step);
+}
+
+static void reftable_written(Qcow2Op *op, int res)
+{
+    if (!res) {
+        op->s->reftable_dirty_lo = op->s->reftable_dirty_hi = 0;
+    }
+    step_done(op, res);
+}
+
+static void write_reftable(Qcow2Op *op, int res)
+{
+    Qcow2State *s = op->s;
+
+    if (res < 0) {
+        sync_end(op, res);
+        return;
+    }
+    write_entries(op, s->reftable, s->h.reftable_offset, s->reftable_dirty_lo, s->reftable_dirty_hi,
+                  reftable_written);
+}
+
+static void flush_write_reftable(Qcow2Op *op)
+{
+    flush_file(op, write_reftable);
+}
+
+static void l1_written(Qcow2Op *op, int res)
+{
+    if (!res) {
+        op->s->l1_dirty_lo = op->s->l1_dirty_hi = 0;
+    }
+    step_done(op, res);
+}
+
+static void write_l1(Qcow2Op *op, int res)
+{
+    Qcow2State *s = op->s;
+
+    if (res < 0) {
+        sync_end(op, res);
+        return;
+    }
+    write_entries(op, s->l1, s->h.l1_offset, s->l1_dirty_lo, s->l1_dirty_hi, l1_written);
+}
+
+static void flush_write_l1(Qcow2Op *op)
+{
+    flush_file(op, write_l1);
+}
+
+static void flush_all(Qcow2Op *op)
+{
+    flush_file(op, step_done);
+}
+
+/* ---- frees ---- */
+
+static void discard_next(Qcow2Op *op, int res G_GNUC_UNUSED)
+{
+    Qcow2Area *a;
+
+    if (!op->discards || op->discards->len == 0) {
+        step_done(op, 0); /* a discard that failed is no error: it's advice */
+        return;
+    }
+    a = &g_array_index(op->discards, Qcow2Area, op->discards->len - 1);
+    qcow2_op_buf(op, BLOCK_DISCARD, 0, a->start, NULL, a->end - a->start, discard_next);
+    g_array_set_size(op->discards, op->discards->len - 1);
+}
+
+static void discard_later(Qcow2Op *op, uint64_t cluster)
+{
+    Qcow2State *s = op->s;
+    Qcow2Area area = { .start = cluster << s->h.cluster_bits };
+    Qcow2Area *last = NULL;
+
+    area.end = MIN(area.start + s->cluster_size, s->file->size);
+    if (!s->pass_discard || area.start >= area.end) {
+        return;
+    }
+    if (!op->discards) {
+        op->discards = g_array_new(FALSE, FALSE, sizeof(Qcow2Area));
+    }
+    if (op->discards->len) {
+        last = &g_array_index(op->discards, Qcow2Area, op->discards->len - 1);
+    }
+    if (last && last->end == area.start) {
+        last->end = area.end;
+    } else {
+        g_array_append_val(op->discards, area);
+    }
+}
+
+/* Of the requests in flight, but for the one that syncs, which is over with its data. */
+static uint64_t oldest_seq(const Qcow2Op *op)
+{
+    const Qcow2Op *oldest = op->s->oldest;
+
+    if (oldest == op) {
+        oldest = oldest->next;
+    }
+    return oldest ? oldest->seq : UINT64_MAX;
+}
+
+static void frees_retry(Qcow2Op *op, int res);
+
+/* Those before i are done. */
+static void frees_end(Qcow2Op *op, unsigned i)
+{
+    g_array_remove_range(op->s->frees, 0, i);
+    discard_next(op, 0);
+}
+
+/* Metadata that was replaced is none any more. */
+static int may_free(Qcow2State *s, uint64_t cluster)
+{
+    uint64_t start = cluster << s->h.cluster_bits;
+
+    return qcow2_areas_hit(s, start, s->cluster_size)
+               ? qcow2_corrupt(s, "a cluster of the disk is metadata", start)
+               : 0;
+}
+
+static void drop_frees(Qcow2Op *op)
+{
+    Qcow2State *s = op->s;
+    uint64_t oldest = oldest_seq(op);
+    unsigned i = 0;
+
+    while (i < s->frees->len && g_array_index(s->frees, Qcow2Free, i).seq <= oldest) {
+        Qcow2Free *f = &g_array_index(s->frees, Qcow2Free, i);
+        bool freed;
+        int res;
+
+        if (!f->n) {
+            i++;
+            continue;
+        }
+        res = may_free(s, f->cluster);
+        if (!res) {
+            res = qcow2_refcount_drop(s, f->cluster, qcow2_op_wait(op, frees_retry), &freed);
+        }
+        if (res == QCOW2_PENDING) {
+            return;
+        }
+        if (res < 0) { /* the cluster is leaked */
+            sync_end(op, res);
+            return;
+        }
+        if (freed) { /* it may have been an L2 table, and may become another one */
+            qcow2_cache_forget(&s->l2_cache, f->cluster << s->h.cluster_bits, s->cluster_size);
+            discard_later(op, f->cluster);
+        }
+        f->cluster++;
+        f->n--;
+    }
+    frees_end(op, i);
+}
+
+static void frees_retry(Qcow2Op *op, int res)
+{
+    if (res < 0) {
+        sync_end(op, res);
+    } else {
+        drop_frees(op);
+    }
+}
+
+/* ---- all ---- */
+
+static bool refcounts_dirty(const Qcow2State *s)
+{
+    return s->rb_cache.n_dirty > 0;
+}
+
+static bool reftable_dirty(const Qcow2State *s)
+{
+    return s->reftable_dirty_lo != s->reftable_dirty_hi;
+}
+
+static bool l2_dirty(const Qcow2State *s)
+{
+    return s->l2_cache.n_dirty > 0;
+}
+
+static bool l1_dirty(const Qcow2State *s)
+{
+    return s->l1_dirty_lo != s->l1_dirty_hi;
+}
+
+static bool always(const Qcow2State *s G_GNUC_UNUSED)
+{
+    return true;
+}
+
+static bool has_frees(const Qcow2State *s)
+{
+    return s->frees->len > 0;
+}
+
+static const struct SyncStep {
+    bool (*needed)(const Qcow2State *s);
+    void (*run)(Qcow2Op *op);
+} steps[] = {
+    { refcounts_dirty, write_refcounts },
+    { reftable_dirty, flush_write_reftable },
+    { l2_dirty, flush_write_l2 },
+    { l1_dirty, flush_write_l1 },
+    { always, flush_all },
+    { has_frees, drop_frees },
+};
+
+static void sync_next(Qcow2Op *op, int res)
+{
+    while (!res && op->sync_step < G_N_ELEMENTS(steps) && !steps[op->sync_step].needed(op->s)) {
+        op->sync_step++;
+    }
+    if (res < 0 || op->sync_step == G_N_ELEMENTS(steps)) {
+        sync_end(op, res);
+    } else {
+        steps[op->sync_step].run(op);
+    }
+}
+
+void qcow2_sync(Qcow2Op *op, Qcow2Step *synced)
+{
+    op->synced = synced;
+    op->sync_step = 0;
+    sync_next(op, op->s->corrupt ? -EIO : 0);
+}
