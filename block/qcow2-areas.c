@@ -80,13 +80,28 @@ void qcow2_areas_del_table(Qcow2State *s, uint64_t offset)
     }
 }
 
+/* Tables begin with a cluster, and nothing else lies in their last one. */
+static Qcow2Area whole_clusters(const Qcow2State *s, uint64_t start, uint64_t bytes)
+{
+    uint64_t mask = s->cluster_size - 1;
+
+    return (Qcow2Area){ start, (start + bytes + mask) & ~mask };
+}
+
+void qcow2_areas_add(Qcow2State *s, uint64_t start, uint64_t bytes)
+{
+    Qcow2Area area = whole_clusters(s, start, bytes);
+
+    g_array_append_val(s->areas, area);
+}
+
 void qcow2_areas_move(Qcow2State *s, uint64_t old_start, uint64_t start, uint64_t bytes)
 {
     for (unsigned i = 0; i < s->areas->len; i++) {
         Qcow2Area *a = &g_array_index(s->areas, Qcow2Area, i);
 
         if (a->start == old_start) {
-            *a = (Qcow2Area){ start, start + bytes };
+            *a = whole_clusters(s, start, bytes);
             return;
         }
     }
@@ -98,15 +113,14 @@ void qcow2_areas_move(Qcow2State *s, uint64_t old_start, uint64_t start, uint64_
 static bool add_area(Qcow2State *s, const char *name, const char *what, uint64_t start,
                      uint64_t bytes, GError **errp)
 {
-    Qcow2Area area = { start, start + bytes };
-
     if (!bytes) {
         return true;
     }
-    if (start > QCOW2_OFFSET_MAX || bytes > QCOW2_OFFSET_MAX || in_area(s, start, bytes)) {
+    if (start % s->cluster_size || start > QCOW2_OFFSET_MAX || bytes > QCOW2_OFFSET_MAX ||
+        in_area(s, start, bytes)) {
         return overlap(name, what, start, errp);
     }
-    g_array_append_val(s->areas, area);
+    qcow2_areas_add(s, start, bytes);
     return true;
 }
 

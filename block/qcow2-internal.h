@@ -288,6 +288,7 @@ void qcow2_areas_fini(Qcow2State *s);
 bool qcow2_areas_hit(const Qcow2State *s, uint64_t start, uint64_t bytes);
 void qcow2_areas_add_table(Qcow2State *s, uint64_t offset);
 void qcow2_areas_del_table(Qcow2State *s, uint64_t offset);
+void qcow2_areas_add(Qcow2State *s, uint64_t start, uint64_t bytes);
 void qcow2_areas_move(Qcow2State *s, uint64_t old_start, uint64_t start, uint64_t bytes);
 /* Says why, ends all writing, and has the image's corrupt bit set. Returns -EIO. */
 int qcow2_corrupt(Qcow2State *s, const char *why, uint64_t offset);

@@ -144,9 +144,7 @@ static void l1_stable(Qcow2Op *op, int res)
         qcow2_areas_move(s, old, offset, (uint64_t)size * 8);
         qcow2_free_later(s, old >> s->h.cluster_bits, old_clusters);
     } else {
-        Qcow2Area area = { offset, offset + (uint64_t)size * 8 };
-
-        g_array_append_val(s->areas, area);
+        qcow2_areas_add(s, offset, (uint64_t)size * 8);
     }
     s->l1 = g_renew(uint64_t, s->l1, size);
     memset(s->l1 + s->h.l1_size, 0, (size - s->h.l1_size) * sizeof(uint64_t));
