@@ -31,8 +31,10 @@ typedef struct Drive {
     Opts *opts; /* becomes those of the top node */
     Opts *file; /* "file." */
     char *id;
-    char *path;
+    char *path;                  /* as file= has it; NULL: "file." says it in other words */
+    const BlockDriver *protocol; /* a driver that takes no path, or NULL */
     const BlockDriver *driver;
+    BlockNode *file_node; /* opened for probing; else NULL */
     bool write_cache;
     bool probed;
 } Drive;
@@ -155,6 +157,50 @@ static bool take_access(Drive *d, GError **errp)
 
 /* --- the image --- */
 
+static bool takes_path(const BlockDriver *driver)
+{
+    const OptDesc *desc = driver->opts;
+
+    while (desc->name && strcmp(desc->name, "filename")) {
+        desc++;
+    }
+    return desc->name != NULL;
+}
+
+/* "PROTOCOL:..." or "PROTOCOL+VARIANT:...". */
+static bool take_protocol(Drive *d, const char *path, GError **errp)
+{
+    g_autofree char *name = g_strndup(path, strcspn(path, "+:"));
+
+    if (block_driver_known(d->graph, name)) {
+        d->protocol = block_driver_find(d->graph, name, "protocol", errp);
+        if (!d->protocol) {
+            return false;
+        }
+    }
+    if (!d->protocol || !d->protocol->parse_filename) {
+        return error_set(errp, "Unknown protocol '%s' (a path with a colon can be given as ./NAME)",
+                         name);
+    }
+    set_default(d->file, "driver", d->protocol->name);
+    return d->protocol->parse_filename(path, d->file, errp);
+}
+
+/* Without file=: "file." may name a driver that needs no path. */
+static bool take_file_driver(Drive *d, GError **errp)
+{
+    const char *name = opts_peek(d->file, "driver");
+
+    if (name) {
+        d->protocol = block_driver_find(d->graph, name, "block driver", errp);
+        if (!d->protocol) {
+            return false;
+        }
+    }
+    return (name && !takes_path(d->protocol)) ||
+           error_set(errp, "Option 'file' is missing: a drive without a medium is not supported");
+}
+
 /* "file:PATH" is PATH; another protocol isn't a path at all. */
 static bool take_path(Drive *d, GError **errp)
 {
@@ -166,31 +212,66 @@ static bool take_path(Drive *d, GError **errp)
     }
     path = path ? path : opts_get(d->file, "filename");
     if (!path || !*path) {
-        return error_set(errp, "Option 'file' is missing: a drive without a medium is not "
-                               "supported");
+        return take_file_driver(d, errp);
     }
     word = strcspn(path, ":/");
     if (g_str_has_prefix(path, "file:")) {
         path += word + 1;
-    } else if (path[word] == ':') {
-        return error_set(errp,
-                         "Unknown protocol '%.*s' (a path with a colon can be given as "
-                         "./NAME)",
-                         (int)word, path);
+    } else if (path[word] == ':' && !take_protocol(d, path, errp)) {
+        return false;
     }
     d->path = g_strdup(path);
     return true;
 }
 
+static const char *image_name(const Drive *d)
+{
+    return d->path ? d->path : d->id;
+}
+
+static BlockNode *open_file(Drive *d, GError **errp)
+{
+    const char *aio = opts_get(d->opts, "aio");
+
+    if (!d->protocol) {
+        opts_set(d->file, "filename", d->path);
+        set_default(d->file, "driver", probe_is_device(d->path) ? "host_device" : "file");
+    }
+    if (aio) {
+        set_default(d->file, "aio", aio);
+    }
+    block_opts_inherit(d->opts, d->file);
+    return block_node_open(d->graph, d->file, NULL, true, errp);
+}
+
+/* Of what a protocol has; a node of it is needed in any case. */
+static bool read_head_by_protocol(Drive *d, uint8_t *head, GError **errp)
+{
+    int res;
+
+    d->file_node = open_file(d, errp);
+    if (!d->file_node || !block_setup_begin(d->file_node, errp)) {
+        return false;
+    }
+    res = block_setup_io(d->file_node, BLOCK_READ, 0, head, MIN(PROBE_BYTES, d->file_node->size));
+    block_setup_end(d->file_node);
+    return !res || error_set(errp, "Could not read '%s': %s", image_name(d), g_strerror(-res));
+}
+
 /* *format: the driver's name, or "raw". What can't be opened or read is reported by the driver. */
 static bool probe_image(Drive *d, const char **format, GError **errp)
 {
-    *format = probe_path(d->path);
-    if (*format && !block_driver_find(d->graph, *format)) {
+    uint8_t head[PROBE_BYTES] = { 0 };
+
+    if (d->protocol && !read_head_by_protocol(d, head, errp)) {
+        return false;
+    }
+    *format = d->protocol ? probe_format(head) : probe_path(d->path);
+    if (*format && !block_driver_known(d->graph, *format)) {
         return error_set(errp,
                          "'%s' looks like a %s image, which this build can't read; "
                          "format=raw serves its bytes as they are",
-                         d->path, *format);
+                         image_name(d), *format);
     }
     if (!*format) {
         *format = "raw";
@@ -211,40 +292,17 @@ static bool take_format(Drive *d, GError **errp)
     if (!format && !probe_image(d, &format, errp)) {
         return false;
     }
-    d->driver = block_driver_find(d->graph, format);
+    d->driver = block_driver_find(d->graph, format, "image format", errp);
     if (!d->driver) {
-        return error_set(errp, "Unknown image format '%s'", format);
+        return false;
     }
     opts_set(d->opts, "driver", d->driver->name);
     return true;
 }
 
-static bool takes_path(const BlockDriver *driver)
-{
-    const OptDesc *desc = driver->opts;
-
-    while (desc->name && strcmp(desc->name, "filename")) {
-        desc++;
-    }
-    return desc->name != NULL;
-}
-
-static BlockNode *open_file(Drive *d, GError **errp)
-{
-    const char *aio = opts_get(d->opts, "aio");
-
-    opts_set(d->file, "filename", d->path);
-    set_default(d->file, "driver", probe_is_device(d->path) ? "host_device" : "file");
-    if (aio) {
-        set_default(d->file, "aio", aio);
-    }
-    block_opts_inherit(d->opts, d->file);
-    return block_node_open(d->graph, d->file, NULL, true, errp);
-}
-
 static BlockNode *open_format(Drive *d, GError **errp)
 {
-    BlockNode *file = open_file(d, errp);
+    BlockNode *file = d->file_node ? g_steal_pointer(&d->file_node) : open_file(d, errp);
     BlockNode *node;
 
     if (!file) {
@@ -263,6 +321,10 @@ static BlockNode *open_format(Drive *d, GError **errp)
 static BlockNode *open_plain(Drive *d, GError **errp)
 {
     if (!opts_check_used(d->file, "Option 'file.%s' needs a format driver", errp)) {
+        return NULL;
+    }
+    if (!d->path) {
+        error_set(errp, "Option 'file' is missing: a drive without a medium is not supported");
         return NULL;
     }
     opts_set(d->opts, "filename", d->path);
@@ -287,7 +349,7 @@ static BlockNode *drive_open(Drive *d, GError **errp)
         log_line(NULL,
                  "no format given for '%s', taken as raw: writes that make it look like "
                  "another format will fail; format=raw lifts that",
-                 d->path);
+                 image_name(d));
     }
     return node;
 }
@@ -299,6 +361,9 @@ BlockNode *block_open_drive(BlockGraph *graph, Opts *opts, GError **errp)
 
     d.file = opts_take_sub(opts, "file");
     node = drive_open(&d, errp);
+    if (d.file_node) {
+        block_close(d.file_node);
+    }
     opts_free(d.file);
     g_free(d.id);
     g_free(d.path);

@@ -32,10 +32,12 @@
 struct BlockGraph {
     const BlockDriver *const *drivers;
     const BlockEngineType *const *engines;
-    GPtrArray *nodes;  /* children before parents */
-    GHashTable *names; /* of BlockNode by node-name and id; keys are the node's own */
-    GPtrArray *codecs; /* of const BlockCodec */
+    GPtrArray *nodes;   /* children before parents */
+    GHashTable *names;  /* of BlockNode by node-name and id; keys are the node's own */
+    GPtrArray *codecs;  /* of const BlockCodec */
     GPtrArray *opening; /* nodes whose drivers are opening, each for the one before it */
+    ModuleSet *modules; /* or NULL */
+    GHashTable *things; /* by "KIND:ID" */
     unsigned n_auto;
     Loop *setup_loop; /* of block_setup_io(); NULL until it is needed */
     pthread_mutex_t mutex;
@@ -104,6 +106,7 @@ BlockGraph *block_graph_new(const BlockDriver *const *drivers,
     graph->opening = g_ptr_array_new();
     graph->codecs = g_ptr_array_new();
     graph->names = g_hash_table_new(g_str_hash, g_str_equal);
+    graph->things = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     pthread_mutex_init(&graph->mutex, NULL);
     return graph;
 }
@@ -141,6 +144,37 @@ void block_graph_add_codec(BlockGraph *graph, const BlockCodec *codec)
     g_ptr_array_add(graph->codecs, (void *)codec);
 }
 
+static const BlockDriver *builtin_driver(const BlockGraph *graph, const char *name)
+{
+    for (unsigned i = 0; graph->drivers[i]; i++) {
+        if (!strcmp(graph->drivers[i]->name, name)) {
+            return graph->drivers[i];
+        }
+    }
+    return NULL;
+}
+
+bool block_driver_known(const BlockGraph *graph, const char *name)
+{
+    return builtin_driver(graph, name) ||
+           (graph->modules && module_known(graph->modules, "block", name));
+}
+
+const BlockDriver *block_driver_find(const BlockGraph *graph, const char *name, const char *what,
+                                     GError **errp)
+{
+    const BlockDriver *driver = builtin_driver(graph, name);
+
+    if (driver) {
+        return driver;
+    }
+    if (graph->modules && module_known(graph->modules, "block", name)) {
+        return module_get(graph->modules, "block", name, errp);
+    }
+    error_set(errp, "Unknown %s '%s'", what, name);
+    return NULL;
+}
+
 const BlockCodec *block_codec_find(BlockGraph *graph, const char *name, GError **errp)
 {
     for (unsigned i = 0; i < graph->codecs->len; i++) {
@@ -150,18 +184,35 @@ const BlockCodec *block_codec_find(BlockGraph *graph, const char *name, GError *
             return codec;
         }
     }
+    if (graph->modules && module_known(graph->modules, "codec", name)) {
+        return module_get(graph->modules, "codec", name, errp);
+    }
     error_set(errp, "This build can't unpack images of compression type '%s'", name);
     return NULL;
 }
 
-const BlockDriver *block_driver_find(const BlockGraph *graph, const char *name)
+void block_graph_set_modules(BlockGraph *graph, ModuleSet *modules)
 {
-    for (unsigned i = 0; graph->drivers[i]; i++) {
-        if (!strcmp(graph->drivers[i]->name, name)) {
-            return graph->drivers[i];
-        }
-    }
-    return NULL;
+    graph->modules = modules;
+}
+
+void block_graph_add_thing(BlockGraph *graph, const char *kind, const char *id, void *thing)
+{
+    g_hash_table_insert(graph->things, g_strdup_printf("%s:%s", kind, id), thing);
+}
+
+void block_graph_remove_thing(BlockGraph *graph, const char *kind, const char *id)
+{
+    g_autofree char *key = g_strdup_printf("%s:%s", kind, id);
+
+    g_hash_table_remove(graph->things, key);
+}
+
+void *block_graph_find_thing(const BlockGraph *graph, const char *kind, const char *id)
+{
+    g_autofree char *key = g_strdup_printf("%s:%s", kind, id);
+
+    return g_hash_table_lookup(graph->things, key);
 }
 
 BlockNode *block_find(BlockGraph *graph, const char *name)
@@ -277,6 +328,7 @@ void block_graph_free(BlockGraph *graph)
     g_ptr_array_unref(graph->opening);
     g_ptr_array_unref(graph->codecs);
     g_hash_table_unref(graph->names);
+    g_hash_table_unref(graph->things);
     g_clear_pointer(&graph->setup_loop, loop_free);
     pthread_mutex_destroy(&graph->mutex);
     g_free(graph);
@@ -407,7 +459,7 @@ BlockNode *block_node_open(BlockGraph *graph, Opts *opts, const char *id, bool n
                            GError **errp)
 {
     const char *name = opts_get(opts, "driver");
-    const BlockDriver *driver = name ? block_driver_find(graph, name) : NULL;
+    const BlockDriver *driver;
     BlockNode *node;
     bool ok;
 
@@ -415,8 +467,8 @@ BlockNode *block_node_open(BlockGraph *graph, Opts *opts, const char *id, bool n
         error_set(errp, "Option 'driver' is missing");
         return NULL;
     }
+    driver = block_driver_find(graph, name, "block driver", errp);
     if (!driver) {
-        error_set(errp, "Unknown block driver '%s'", name);
         return NULL;
     }
     node = g_new0(BlockNode, 1);

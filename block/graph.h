@@ -19,8 +19,12 @@ static inline BlockChild *block_child(const BlockNode *node, unsigned i)
     return &g_array_index(node->children, BlockChild, i);
 }
 
-/* NULL if this build has no such driver. */
-const BlockDriver *block_driver_find(const BlockGraph *graph, const char *name);
+/* Is there such a driver, if only in a module that may not be installed? */
+bool block_driver_known(const BlockGraph *graph, const char *name);
+/* NULL and an error if this build has no such driver ("Unknown WHAT 'NAME'"), or its module can't
+ * be loaded. */
+const BlockDriver *block_driver_find(const BlockGraph *graph, const char *name, const char *what,
+                                     GError **errp);
 /* Is it a possible node-name or id, but for its length? */
 bool block_name_valid(const char *name);
 /* False and an error if a node or -drive has that name. */

@@ -59,6 +59,9 @@ static const BlockDriver *const block_drivers[] = {
 };
 
 static const ModuleDesc modules[] = {
+#ifdef CONFIG_BLOCK_NBD
+    { .kind = "block", .name = "nbd", .help = "exports of NBD servers (libnbd)" },
+#endif
 #ifdef CONFIG_CODEC_ZLIB
     { .kind = "codec", .name = "zlib", .help = "reads compressed images (libz)" },
 #endif

@@ -68,6 +68,7 @@ void system_init(System *sys, const Registry *registry)
     sys->main_loop = g_main_loop_new(NULL, FALSE);
     sys->modules = modules_new(registry);
     sys->blocks = block_graph_new(registry->block_drivers, registry->block_engines);
+    block_graph_set_modules(sys->blocks, sys->modules);
     sys->devices = device_tree_new(registry->devices, sys->blocks);
     sys->objects = object_set_new(registry->objects, sys->devices, all_objects_ended, sys);
     sys->chardevs = g_ptr_array_new_with_free_func(chardev_free);

@@ -12,6 +12,7 @@
 #define BLOCK_BLOCK_H
 
 #include "util/loop.h"
+#include "util/module.h"
 #include "util/opts.h"
 #include <sys/uio.h>
 
@@ -78,6 +79,9 @@ typedef struct BlockDriver {
     const char *name;  /* driver= */
     size_t state_size; /* of node->state */
     const OptDesc *opts; /* offsets into state */
+    /* Optional, of a protocol: filename is "NAME:..." or "NAME+...:..." as -drive file= has it.
+     * Sets the driver's options that say the same. */
+    bool (*parse_filename)(const char *filename, Opts *opts, GError **errp);
     /* Main thread; options are in node->state, the common ones in node. Opens, sets node->size,
      * align, read_only, can_discard, can_grow. Child nodes come by block_open_child(), and
      * block_setup_io() reads them. On failure nothing is left behind but the children, and close()
@@ -176,6 +180,14 @@ typedef struct BlockEngineType BlockEngineType; /* block/engine.h */
 /* drivers, engines: NULL-terminated registry arrays; the first engine is the default. */
 BlockGraph *block_graph_new(const BlockDriver *const *drivers,
                             const BlockEngineType *const *engines);
+/* Drivers and codecs of modules (kinds "block" and "codec") are found by name, too. modules stays
+ * the caller's. */
+void block_graph_set_modules(BlockGraph *graph, ModuleSet *modules);
+/* What nodes refer to by an id that isn't a node's: a thing of a kind, such as credentials. The
+ * caller keeps it until it's removed, or the graph has gone. */
+void block_graph_add_thing(BlockGraph *graph, const char *kind, const char *id, void *thing);
+void block_graph_remove_thing(BlockGraph *graph, const char *kind, const char *id);
+void *block_graph_find_thing(const BlockGraph *graph, const char *kind, const char *id);
 /* By aio= name; NULL if this build has no such engine. name NULL: the default. */
 const BlockEngineType *block_engine_find(const BlockGraph *graph, const char *name);
 /* Closes every node; all detached. */

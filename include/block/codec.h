@@ -16,7 +16,7 @@ typedef struct BlockCodec {
 
 /* codec stays as long as graph. Main thread. */
 void block_graph_add_codec(BlockGraph *graph, const BlockCodec *codec);
-/* By name; NULL and an error if there is none. Main thread. */
+/* By name, one of these or a module; NULL and an error if there is none. Main thread. */
 const BlockCodec *block_codec_find(BlockGraph *graph, const char *name, GError **errp);
 
 extern const BlockCodec block_codec_zlib; /* raw deflate, RFC 1951 */

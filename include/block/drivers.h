@@ -10,4 +10,7 @@ extern const BlockDriver block_host_device_driver;
 extern const BlockDriver block_raw_driver; /* raw */
 extern const BlockDriver block_qcow2_driver; /* qcow2 */
 
+/* In modules. */
+extern const BlockDriver block_nbd_driver; /* nbd */
+
 #endif

@@ -12,6 +12,14 @@ import tree
 LIBRARIES = re.compile(r'lib(nbd|rbd|rados|z|zstd|gnutls)\.so')
 PROGRAMS = ('QEMU_REMOTE', 'QEMU_REMOTE_MINIMAL', 'QEMU_REMOTE_TEST', 'QEMU_STOCK')
 
+MODULES = ('block-nbd', 'codec-zlib', 'codec-zstd')
+
+
+def defined(path):
+    """Functions and data of the program itself."""
+    rows = [line.split() for line in tree.run('nm', '--defined-only', path).splitlines()]
+    return {row[2] for row in rows if len(row) == 3 and row[1] in 'TDBR'}
+
 
 def dynamic(path, *kinds):
     """Dynamic symbols of the given kinds of nm."""
@@ -49,6 +57,17 @@ class Modules(unittest.TestCase):
         for path in self.modules:
             with self.subTest(path):
                 self.assertEqual(dynamic(path, 'D', 'T', 'B', 'R', 'V', 'W'), {'remote_module'})
+
+    def test_modules_ask_for_what_the_list_has(self):
+        listed = set(re.findall(r'^    (\w+);$', tree.read('block/module.exports'), re.M))
+        for path in programs():
+            with self.subTest(path):
+                self.assertEqual(listed - dynamic(path, 'T', 'D', 'B', 'R'), set())
+        if len(self.modules) < len(MODULES):
+            self.skipTest('not all modules are built')
+        asked = set().union(*(dynamic(path, 'U') for path in self.modules))
+        own = {name for path in programs() for name in defined(path)}
+        self.assertEqual(asked & own, listed)
 
 
 if __name__ == '__main__':
