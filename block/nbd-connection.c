@@ -131,6 +131,9 @@ static void unwatch(NbdState *s)
 static void handle_close(NbdState *s)
 {
     unwatch(s);
+    if (s->handle && nbd_aio_is_ready(s->handle)) {
+        nbd_aio_disconnect(s->handle, 0); /* a server that wasn't told may complain in its log */
+    }
     nbd_close(s->handle);
     s->handle = NULL;
 }

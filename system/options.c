@@ -47,7 +47,8 @@ const OptionDesc options[] = {
       .stage = OPTION_BLOCKDEV, .handle = option_blockdev,
       .help = "opens a block node; key=value or JSON" },
     { .name = "object", .arg = "type,id=name[,prop=value...]",
-      .stage = OPTION_OBJECT, .handle = option_object, .show = help_object,
+      .stage = OPTION_OBJECT, .handle = option_object, .handle_early = option_object_early,
+      .show = help_object,
       .help = "creates an object; key=value or JSON\n"
               "'-object help' lists types, '-object type,help' properties" },
     { .name = "chardev", .arg = "socket,id=name,fd=number",

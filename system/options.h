@@ -22,6 +22,7 @@ typedef enum OptionStage {
     OPTION_SETTING,
     OPTION_CHARDEV,
     OPTION_MACHINE,
+    OPTION_EARLY, /* what block nodes refer to: handle_early() */
     OPTION_BLOCKDEV,
     OPTION_DRIVE,
     OPTION_DEVICE,
@@ -45,6 +46,8 @@ struct OptionDesc {
     bool last_wins; /* of several only the last one counts */
     /* False and an error, without the option in front of it. */
     bool (*handle)(System *sys, const OptionItem *item, GError **errp);
+    /* Optional: looked at in OPTION_EARLY, too. */
+    bool (*handle_early)(System *sys, const OptionItem *item, GError **errp);
     /* Prints and returns true if the value asks for help; NULL: it can't. */
     bool (*show)(const Registry *registry, const char *value);
 };
@@ -75,6 +78,7 @@ bool option_preload(System *sys, const OptionItem *item, GError **errp);  /* mod
 bool option_blockdev(System *sys, const OptionItem *item, GError **errp); /* startup.c */
 bool option_drive(System *sys, const OptionItem *item, GError **errp);
 bool option_device(System *sys, const OptionItem *item, GError **errp);
+bool option_object_early(System *sys, const OptionItem *item, GError **errp);
 bool option_object(System *sys, const OptionItem *item, GError **errp);
 
 #endif

@@ -101,6 +101,10 @@ static const ObjectType *const objects[] = {
 #ifdef CONFIG_PC
     &memory_backend_type,
 #endif
+#ifdef CONFIG_BLOCK_NBD
+    &tls_creds_x509_type,
+    &tls_creds_psk_type,
+#endif
     NULL
 };
 

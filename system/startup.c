@@ -2,8 +2,8 @@
 /*
  * From the command line to a process that serves, in this order:
  *
- *   parse ─► help, if anything asks for it ─► settings, chardevs, machine ─► block nodes ─► devices
- *   ─► objects ─► threads and sockets, the board ─► log file, pid file ─► serve, run
+ *   parse ─► help, if anything asks for it ─► settings, chardevs, machine ─► objects that block nodes
+ *   refer to, block nodes ─► devices ─► other objects ─► threads and sockets, the board ─► log file, pid file ─► serve, run
  *
  * The order of kinds is fixed, as in QEMU, so that the command line may have them in any. An error
  * ends the process with one sentence, and what was done up to there is undone: up to "objects"
@@ -96,12 +96,27 @@ bool option_device(System *sys, const OptionItem *item, GError **errp)
     return opts && device_new(sys->devices, opts, errp);
 }
 
-bool option_object(System *sys, const OptionItem *item, GError **errp)
+static bool make_object(System *sys, const OptionItem *item, bool early, GError **errp)
 {
     g_autofree char *origin = option_text(item);
     g_autoptr(Opts) opts = opts_parse(item->value, "qom-type", errp);
+    const char *name = opts ? opts_peek(opts, "qom-type") : NULL;
+    const ObjectType *type = name ? object_type_find(sys->objects, name) : NULL;
 
+    if (opts && (type && type->early) != early) {
+        return true; /* that is the other one's */
+    }
     return opts && object_new(sys->objects, opts, NULL, origin, errp);
+}
+
+bool option_object_early(System *sys, const OptionItem *item, GError **errp)
+{
+    return make_object(sys, item, true, errp);
+}
+
+bool option_object(System *sys, const OptionItem *item, GError **errp)
+{
+    return make_object(sys, item, false, errp);
 }
 
 static bool is_superseded(const GPtrArray *items, unsigned i)
@@ -116,6 +131,16 @@ static bool is_superseded(const GPtrArray *items, unsigned i)
     return false;
 }
 
+/* Of a stage; true if there is nothing to do in it. */
+static bool handle_item(System *sys, const OptionItem *item, OptionStage stage, GError **errp)
+{
+    if (stage == OPTION_EARLY && item->desc->handle_early) {
+        return item->desc->handle_early(sys, item, errp);
+    }
+    return item->desc->stage != stage || !item->desc->handle ||
+           item->desc->handle(sys, item, errp);
+}
+
 /* Acts on the options of stages first to last. */
 static bool run_stages(System *sys, const GPtrArray *items, OptionStage first, OptionStage last,
                        GError **errp)
@@ -123,8 +148,7 @@ static bool run_stages(System *sys, const GPtrArray *items, OptionStage first, O
     for (OptionStage stage = first; stage <= last; stage++) {
         for (unsigned i = 0; i < items->len; i++) {
             const OptionItem *item = g_ptr_array_index(items, i);
-            if (item->desc->stage != stage || !item->desc->handle || is_superseded(items, i) ||
-                item->desc->handle(sys, item, errp)) {
+            if (is_superseded(items, i) || handle_item(sys, item, stage, errp)) {
                 continue;
             }
             g_autofree char *text = option_text(item);
@@ -191,8 +215,12 @@ static bool check_served(const System *sys, GError **errp)
         return error_set(errp, "%s: nothing of the machine '%s' runs in this process", text,
                          sys->machine->name);
     }
-    return sys->objects->objects->len > 0 ||
-           error_set(errp, "nothing to serve: no -object is given (see -object help)");
+    for (unsigned i = 0; i < sys->objects->objects->len; i++) {
+        if (!((const Object *)g_ptr_array_index(sys->objects->objects, i))->type->early) {
+            return true;
+        }
+    }
+    return error_set(errp, "nothing to serve: no -object is given (see -object help)");
 }
 
 static bool make_board(System *sys, GError **errp)

@@ -21,6 +21,7 @@ typedef struct ObjectType {
     const char *desc;     /* one line for -object help */
     const OptDesc *props; /* offsets into obj->state; ended by OPT_END */
     size_t size;          /* of obj->state */
+    bool early;           /* made before block nodes, which refer to it; serves nobody */
     /* Properties and obj->id are set. False and an error: destroy() does not follow. */
     bool (*create)(Object *obj, GError **errp);
     /* False and an error: destroy() follows. */
@@ -81,5 +82,7 @@ bool object_id_check(const char *id, GError **errp);
 extern const ObjectType remote_object_type;    /* x-remote-object */
 extern const ObjectType vfio_user_object_type; /* x-vfio-user-server */
 extern const ObjectType memory_backend_type;   /* memory-backend-memfd */
+extern const ObjectType tls_creds_x509_type;   /* tls-creds-x509 */
+extern const ObjectType tls_creds_psk_type;    /* tls-creds-psk */
 
 #endif

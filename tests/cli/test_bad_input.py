@@ -38,6 +38,15 @@ ROWS = [
                                      'socket,id=c,fd={fd}', '-M', 'remote,chardev=c'],
      '.*several.*'),
 
+    ('tls_creds_without_dir', ['-object', 'tls-creds-psk,id=t'], "Parameter 'dir' is missing"),
+    ('tls_creds_unreadable', ['-object', 'tls-creds-x509,id=t,dir={dir}'],
+     "Could not read '{dir}/ca-cert.pem': .*"),
+    ('tls_creds_of_a_server', ['-object', 'tls-creds-x509,id=t,dir={dir},endpoint=server'],
+     ".*'endpoint'.*'server'.*"),
+    ('nbd_unknown_credentials', ['-blockdev', 'driver=nbd,node-name=n,path={dir}/s,tls-creds=t'],
+     "No TLS credentials with id 't'"),
+    ('nbd_nobody_listens', ['-drive', 'if=none,file=nbd:unix:{dir}/s'],
+     "Could not connect to NBD server 'unix:{dir}/s': .*"),
     ('preload_unknown', ['-preload', 'nosuch'], "There is no module 'nosuch' for this program"),
     ('preload_one_of_two', ['-preload', 'zlib,nosuch'], "There is no module 'nosuch' .*"),
 

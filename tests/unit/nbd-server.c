@@ -4,6 +4,7 @@
  * one listens is seen by connecting to it.
  */
 #include "nbd-server.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -42,16 +43,32 @@ NbdServer *nbd_server_new(void)
     return server;
 }
 
-static bool listens(const char *path)
+static bool listens(const NbdServer *server, unsigned port)
 {
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    struct sockaddr_in in = { .sin_family = AF_INET,
+                              .sin_port = g_htons(port),
+                              .sin_addr.s_addr = g_htonl(INADDR_LOOPBACK) };
+    const void *addr = port ? (const void *)&in : &un;
+    int fd = socket(port ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool ok;
 
-    g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
-    ok = connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0;
+    g_strlcpy(un.sun_path, server->socket, sizeof(un.sun_path));
+    ok = connect(fd, addr, port ? sizeof(in) : sizeof(un)) == 0;
     close(fd);
     return ok;
+}
+
+static unsigned free_port(void)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = g_htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof(in);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&in, len), ==, 0);
+    g_assert_cmpint(getsockname(fd, (struct sockaddr *)&in, &len), ==, 0);
+    close(fd);
+    return g_ntohs(in.sin_port);
 }
 
 /* So that a test that aborts leaves no server behind. */
@@ -60,7 +77,7 @@ static void die_with_parent(gpointer opaque G_GNUC_UNUSED)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-void nbd_server_start_as(NbdServer *server, const char *command)
+static void start(NbdServer *server, const char *command, unsigned port)
 {
     g_auto(GStrv) parts = g_strsplit(command, "%s", -1);
     g_autofree char *line = g_strjoinv(server->socket, parts);
@@ -76,11 +93,25 @@ void nbd_server_start_as(NbdServer *server, const char *command)
                       G_SPAWN_STDERR_TO_DEV_NULL,
                   die_with_parent, NULL, &server->pid, &err);
     g_assert_no_error(err);
-    while (!listens(server->socket)) {
+    while (!listens(server, port)) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);
         g_assert_cmpint(waitpid(server->pid, NULL, WNOHANG), ==, 0);
         g_usleep(5000);
     }
+}
+
+void nbd_server_start_as(NbdServer *server, const char *command)
+{
+    start(server, command, 0);
+}
+
+unsigned nbd_server_start_tcp(NbdServer *server, const char *words)
+{
+    unsigned port = free_port();
+    g_autofree char *command = g_strdup_printf("nbdkit -f -i 127.0.0.1 -p %u %s", port, words);
+
+    start(server, command, port);
+    return port;
 }
 
 void nbd_server_start(NbdServer *server, const char *words)

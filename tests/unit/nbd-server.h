@@ -19,6 +19,8 @@ bool nbd_server_have(const char *program);
 NbdServer *nbd_server_new(void);
 /* nbdkit with these words behind those that say where it listens; returns when it does. */
 void nbd_server_start(NbdServer *server, const char *words);
+/* The same on a TCP port of localhost. Returns the port. */
+unsigned nbd_server_start_tcp(NbdServer *server, const char *words);
 /* The same with the whole command line; %s stands for the socket's path, at most twice. */
 void nbd_server_start_as(NbdServer *server, const char *command);
 void nbd_server_signal(NbdServer *server, int signal);

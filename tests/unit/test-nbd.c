@@ -5,6 +5,7 @@
  * test-nbd-lost.c.
  */
 #include "nbd-client.h"
+#include "block/tls-creds.h"
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -281,6 +282,162 @@ static void test_fd(Client *c, gconstpointer data G_GNUC_UNUSED)
     client_check(c);
 }
 
+static void test_inet(Client *c, gconstpointer data G_GNUC_UNUSED)
+{
+    g_autofree char *text = NULL;
+    g_autoptr(GError) err = NULL;
+
+    if (!nbd_server_have("nbdkit")) {
+        return;
+    }
+    text = g_strdup_printf("id=n,format=raw,file=nbd://localhost:%u/x",
+                           nbd_server_start_tcp(c->server, "memory 1M"));
+    c->node = open_text(c->graph, true, &err, text);
+    g_assert_no_error(err);
+    g_assert_true(block_attach(c->node, c->loop, NULL));
+    client_load(c, 8, 100, NULL);
+    client_check(c);
+}
+
+/* --- TLS --- */
+
+static void put_file(const char *dir, const char *name, const char *text)
+{
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+static BlockNode *try_tls(Client *c, BlockTlsCreds *creds, const char *where, GError **errp)
+{
+    g_autofree char *text =
+        g_strdup_printf("driver=nbd,node-name=n,discard=unmap,tls-creds=tls,%s", where);
+
+    block_graph_add_thing(c->graph, BLOCK_TLS_CREDS, "tls", creds);
+    return open_text(c->graph, false, errp, text);
+}
+
+static void load_tls(Client *c, BlockTlsCreds *creds, const char *where)
+{
+    g_autoptr(GError) err = NULL;
+
+    c->node = try_tls(c, creds, where, &err);
+    g_assert_no_error(err);
+    g_assert_true(block_attach(c->node, c->loop, NULL));
+    client_load(c, 16, 300, NULL);
+    client_check(c);
+    client_close(c);
+}
+
+static void test_tls_psk(Client *c, gconstpointer data G_GNUC_UNUSED)
+{
+    BlockTlsCreds creds = { .psk = true, .dir = c->server->dir, .username = (char *)"me" };
+    g_autofree char *words = NULL, *where = NULL;
+    g_autoptr(GError) err = NULL;
+
+    if (!nbd_server_have("nbdkit")) {
+        return;
+    }
+    put_file(c->server->dir, "keys.psk", "me:00112233445566778899aabbccddeeff\n");
+    put_file(c->server->dir, "server.psk", "me:00112233445566778899aabbccddeeff\n");
+    words = g_strdup_printf("--tls=require --tls-psk=%s/server.psk memory 1M", c->server->dir);
+    where = g_strdup_printf("path=%s", c->server->socket);
+    nbd_server_start(c->server, words);
+    load_tls(c, &creds, where);
+
+    put_file(c->server->dir, "keys.psk", "me:ffffffffffffffffffffffffffffffff\n");
+    g_assert_null(try_tls(c, &creds, where, &err));
+    g_clear_error(&err);
+    g_assert_null(client_try(c, "", &err));
+    g_assert_nonnull(strstr(err->message, "TLS"));
+    nbd_server_kill(c->server);
+
+    /* a server that doesn't speak it is no fallback */
+    nbd_server_start(c->server, "memory 1M");
+    g_clear_error(&err);
+    g_assert_null(try_tls(c, &creds, where, &err));
+}
+
+static void certtool(const char *dir, const char *words)
+{
+    g_autofree char *command = g_strconcat("certtool ", words, NULL);
+    g_auto(GStrv) argv = NULL;
+    int status = -1;
+
+    g_assert_true(g_shell_parse_argv(command, NULL, &argv, NULL));
+    g_assert_true(
+        g_spawn_sync(dir, argv, NULL,
+                     G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
+                     NULL, NULL, NULL, NULL, &status, NULL));
+    g_assert_cmpint(status, ==, 0);
+}
+
+/* A CA of its own in dir, and a certificate for a server called name. */
+static void make_certificates(const char *dir, const char *name)
+{
+    g_autofree char *info = g_strdup_printf("cn=%s\ndns_name=%s\ntls_www_server\n"
+                                            "signing_key\nencryption_key\n",
+                                            name, name);
+
+    put_file(dir, "ca.info", "cn=test\nca\ncert_signing_key\n");
+    put_file(dir, "server.info", info);
+    certtool(dir, "--generate-privkey --key-type=ecdsa --outfile ca-key.pem");
+    certtool(dir, "--generate-privkey --key-type=ecdsa --outfile server-key.pem");
+    certtool(dir, "--generate-self-signed --load-privkey ca-key.pem --template ca.info "
+                  "--outfile ca-cert.pem");
+    certtool(dir, "--generate-certificate --load-ca-certificate ca-cert.pem "
+                  "--load-ca-privkey ca-key.pem --load-privkey server-key.pem "
+                  "--template server.info --outfile server-cert.pem");
+}
+
+static void start_x509(Client *c, const char *name, char **where)
+{
+    g_autofree char *words =
+        g_strdup_printf("--tls=require --tls-certificates=%s memory 1M", c->server->dir);
+
+    make_certificates(c->server->dir, name);
+    *where = g_strdup_printf("server.type=inet,server.host=localhost,server.port=%u",
+                             nbd_server_start_tcp(c->server, words));
+}
+
+static void test_tls_x509(Client *c, gconstpointer data G_GNUC_UNUSED)
+{
+    BlockTlsCreds creds = { .dir = c->server->dir, .verify_peer = true };
+    BlockTlsCreds careless = { .dir = c->server->dir };
+    g_autofree char *where = NULL;
+    g_autoptr(GError) err = NULL;
+
+    if (!nbd_server_have("nbdkit") || !nbd_server_have("certtool")) {
+        return;
+    }
+    start_x509(c, "localhost", &where);
+    load_tls(c, &creds, where);
+
+    /* another authority */
+    make_certificates(c->server->dir, "localhost");
+    g_assert_null(try_tls(c, &creds, where, &err));
+    g_test_message("%s", err->message);
+    load_tls(c, &careless, where);
+
+    g_clear_error(&err);
+    g_assert_null(try_tls(c, &creds, "path=/nosuch", &err));
+    g_assert_nonnull(strstr(err->message, "a certificate names a host"));
+}
+
+static void test_tls_another_name(Client *c, gconstpointer data G_GNUC_UNUSED)
+{
+    BlockTlsCreds creds = { .dir = c->server->dir, .verify_peer = true };
+    g_autofree char *where = NULL;
+    g_autoptr(GError) err = NULL;
+
+    if (!nbd_server_have("nbdkit") || !nbd_server_have("certtool")) {
+        return;
+    }
+    start_x509(c, "elsewhere.invalid", &where);
+    g_assert_null(try_tls(c, &creds, where, &err));
+    g_test_message("%s", err->message);
+}
+
 typedef void ClientTest(Client *, gconstpointer);
 
 static void add(const char *name, gconstpointer data, ClientTest *fn)
@@ -306,5 +463,9 @@ int main(int argc, char **argv)
     add("odd-size", NULL, test_odd_size);
     add("export-name", NULL, test_export_name);
     add("fd", NULL, test_fd);
+    add("inet", NULL, test_inet);
+    add("tls-psk", NULL, test_tls_psk);
+    add("tls-x509", NULL, test_tls_x509);
+    add("tls-another-name", NULL, test_tls_another_name);
     return g_test_run();
 }
