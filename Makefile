@@ -62,6 +62,13 @@ check-remote-asan:
 	@$(MAKE) --no-print-directory $(BUILD_ASAN)/build.ninja
 	@$(TEST) --build-dir $(BUILD_ASAN) unit cli wire device
 
+# Until it is stopped, from a fresh seed; each batch says how to run it again.
+fuzz-lsi:
+	@scripts/install-deps build
+	@$(MAKE) --no-print-directory $(BUILD_ASAN)/build.ninja
+	@$(NINJA) $(NINJAFLAGS) -C $(BUILD_ASAN) tests/fuzz/random-lsi
+	@$(BUILD_ASAN)/tests/fuzz/random-lsi --endless
+
 demo:
 	@scripts/install-deps build boot
 	@$(MAKE) --no-print-directory all
@@ -82,8 +89,9 @@ help:
 	@echo 'check-remote       all tests but the slow ones; installs what it needs'
 	@echo 'check-remote-asan  unit, cli, wire and device tests with ASan and UBSan'
 	@echo 'check-remote-slow  the slow ones'
+	@echo 'fuzz-lsi           drives the adapter at random until it is stopped'
 	@echo 'demo               boots a guest from a disk that this program serves'
 	@echo 'bench-remote       measures beside the stock remote'
 
 .PHONY: all install clean distclean check $(SUITE_CHECKS) check-interop check-remote \
-    check-remote-slow check-remote-asan demo bench-remote help
+    check-remote-slow check-remote-asan fuzz-lsi demo bench-remote help

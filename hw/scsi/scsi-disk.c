@@ -92,7 +92,7 @@ void disk_load(ScsiDev *dev, StreamIn *in, bool apply)
 {
     ScsiDisk *disk = disk_of(dev);
     bool wce = stream_get(in, "write cache", 1, !disk->cd);
-    bool tray_open = stream_get(in, "tray", 1, disk->cd);
+    bool tray_open = stream_get(in, "tray", 1, disk->cd || disk->removable);
     bool locked = stream_get(in, "lock", 1, 1);
     uint8_t event = (uint8_t)stream_get(in, "media event", 1, DISK_EVENT_REMOVED);
     DiskReservation r = { 0 };

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""libFuzzer on the codecs, 60 s each, with ASan and UBSan, beginning with the corpus."""
+"""libFuzzer on the codecs and on the LSI, 60 s each, with ASan and UBSan.
+
+FUZZ_SECONDS=0 lets it work until it is stopped: make fuzz-lsi. What it finds is kept in FUZZ_KEEP, if
+that names a folder.
+"""
 
 import glob
 import os
@@ -15,8 +19,13 @@ SECONDS = int(os.environ.get('FUZZ_SECONDS', '60'))
 FLAGS = ['-std=gnu11', '-g', '-O1', '-D_GNU_SOURCE', '-fsanitize=fuzzer,address,undefined',
          '-fno-sanitize-recover=all']
 LIBRARIES = ['glib-2.0', 'jansson']
-# What stands below the codecs.
-SOURCES = ['util/*.c', 'hw/core/device.c', 'hw/core/guest-memory*.c', 'hw/pci/*.c', 'remote/*.c']
+# What stands below all, the codecs, and the LSI with its targets on a driver of the test's.
+COMMON = ['util/*.c', 'hw/core/device.c', 'hw/core/guest-memory*.c', 'hw/pci/*.c']
+CODECS = ['remote/*.c']
+LSI = ['hw/scsi/*.c', 'tests/fuzz/lsi-machine.c', 'tests/fuzz/lsi-program.c',
+       'block/engine-threads.c', 'block/file-io.c',
+       *(f'block/{name}.c' for name in ('block', 'bounce', 'buffer', 'drive', 'graph', 'probe',
+                                        'transfer'))]
 
 
 class Fuzz(unittest.TestCase):
@@ -35,32 +44,36 @@ class Fuzz(unittest.TestCase):
         if done.returncode:
             raise unittest.SkipTest("clang's runtime has no libFuzzer here (libclang-rt-dev)")
 
-    def fuzz(self, name):
+    def fuzz(self, name, below, corpus=True):
         folder = Path(self.folder.name) / name
         folder.mkdir()
         program = folder / 'fuzz'
         config = subprocess.check_output(['pkg-config', '--cflags', '--libs', *LIBRARIES],
                                          text=True).split()
-        sources = [path for pattern in SOURCES for path in glob.glob(str(TOP / pattern))]
+        sources = [path for pattern in [*COMMON, *below] for path in glob.glob(str(TOP / pattern))]
         subprocess.run(['clang', *FLAGS, f'-I{TOP}', f'-I{TOP}/include', f'-I{TOP}/tests/unit',
                         str(HERE / f'fuzz-{name}.c'), *sources, *config, '-o', str(program)],
                        check=True)
-        found = folder / 'found'
-        found.mkdir()
+        found = Path(os.environ.get('FUZZ_KEEP', folder)) / 'found'
+        found.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             [str(program), f'-max_total_time={SECONDS}', '-timeout=10', '-rss_limit_mb=1024',
              '-max_len=8192', '-print_final_stats=1', f'-artifact_prefix={folder}/', str(found),
-             str(HERE / 'corpus' / name)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+             *([str(HERE / 'corpus' / name)] if corpus else [])],
+            stdout=subprocess.PIPE if SECONDS else None, stderr=subprocess.STDOUT, check=False)
         if done.returncode:
             inputs = [f'{path.name}: {path.read_bytes().hex()}' for path in folder.glob('*-*')]
-            self.fail('\n'.join([done.stdout.decode(errors='replace')[-6000:], *inputs]))
+            output = (done.stdout or b'').decode(errors='replace')
+            self.fail('\n'.join([output[-6000:], *inputs]))
 
     def test_mpqemu(self):
-        self.fuzz('mpqemu')
+        self.fuzz('mpqemu', CODECS)
 
     def test_vfio_user(self):
-        self.fuzz('vfio-user')
+        self.fuzz('vfio-user', CODECS)
+
+    def test_lsi(self):
+        self.fuzz('lsi', LSI, corpus=False)
 
 
 if __name__ == '__main__':
