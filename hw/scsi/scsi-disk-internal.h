@@ -31,6 +31,12 @@ enum {
     DISK_EVENT_REMOVED = 3,
 };
 
+/* For LOG SENSE, since power-on. */
+enum { DISK_WRITES, DISK_READS, DISK_VERIFIES, DISK_COUNTERS };
+typedef struct DiskCounter {
+    uint64_t bytes, errors; /* errors: uncorrected */
+} DiskCounter;
+
 typedef struct ScsiDisk {
     ScsiDev scsi;
     /* properties */
@@ -63,6 +69,7 @@ typedef struct ScsiDisk {
     bool locked; /* PREVENT ALLOW MEDIUM REMOVAL */
     DiskReservation reserved;
     uint8_t event; /* GET EVENT STATUS: medium event not yet reported */
+    DiskCounter counter[DISK_COUNTERS];
     /* handles */
     unsigned in_flight; /* block requests */
     void (*idle)(void *opaque); /* a drain waits for in_flight to reach 0 */

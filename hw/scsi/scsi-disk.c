@@ -12,6 +12,8 @@
  */
 #include "hw/scsi/scsi-disk.h"
 
+#include <string.h>
+
 #include "scsi-disk-internal.h"
 #include "scsi-internal.h"
 #include "util/error.h"
@@ -86,6 +88,10 @@ void disk_save(const ScsiDev *dev, GByteArray *out)
     stream_put(out, r->key, 8);
     stream_put(out, r->type, 1);
     stream_put(out, r->generation, 4);
+    for (unsigned i = 0; i < DISK_COUNTERS; i++) {
+        stream_put(out, disk->counter[i].bytes, 8);
+        stream_put(out, disk->counter[i].errors, 8);
+    }
 }
 
 void disk_load(ScsiDev *dev, StreamIn *in, bool apply)
@@ -95,6 +101,7 @@ void disk_load(ScsiDev *dev, StreamIn *in, bool apply)
     bool tray_open = stream_get(in, "tray", 1, disk->cd || disk->removable);
     bool locked = stream_get(in, "lock", 1, 1);
     uint8_t event = (uint8_t)stream_get(in, "media event", 1, DISK_EVENT_REMOVED);
+    DiskCounter counter[DISK_COUNTERS];
     DiskReservation r = { 0 };
 
     r.legacy = stream_get(in, "reservation", 1, 1);
@@ -102,7 +109,12 @@ void disk_load(ScsiDev *dev, StreamIn *in, bool apply)
     r.key = stream_get(in, "reservation key", 8, r.registered ? UINT64_MAX : 0);
     r.type = (uint8_t)stream_get(in, "reservation type", 1, r.registered ? 8 : 0);
     r.generation = (uint32_t)stream_get(in, "reservation generation", 4, UINT32_MAX);
+    for (unsigned i = 0; i < DISK_COUNTERS; i++) {
+        counter[i].bytes = stream_get(in, "bytes", 8, UINT64_MAX);
+        counter[i].errors = stream_get(in, "errors", 8, UINT64_MAX);
+    }
     if (apply) {
+        memcpy(disk->counter, counter, sizeof(counter));
         disk->wce = wce;
         disk->tray_open = tray_open;
         disk->locked = locked;

@@ -99,6 +99,12 @@ static void page_control(const ScsiDisk *disk G_GNUC_UNUSED, uint8_t *p)
     p[3] = 0x10; /* unrestricted reordering of SIMPLE tasks */
 }
 
+/* SPC-4 7.5.13: none is ever reported but by LOG SENSE, method 0. */
+static void page_exceptions(const ScsiDisk *disk G_GNUC_UNUSED, uint8_t *p)
+{
+    p[2] = 0x08; /* DEXCPT */
+}
+
 /* MMC-3 6.3.11 */
 static void page_cd_capabilities(const ScsiDisk *disk, uint8_t *p)
 {
@@ -126,6 +132,7 @@ static const ModePage mode_pages[] = {
     { 0x05, 30, 0, false, 0, page_flexible },
     { PAGE_CACHING, 18, 18, false, WCE, page_caching },
     { 0x0a, 10, 10, false, 0, page_control },
+    { 0x1c, 10, 0, false, 0, page_exceptions },
     { 0x2a, 20, 20, true, 0, page_cd_capabilities },
 };
 

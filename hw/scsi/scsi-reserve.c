@@ -13,6 +13,8 @@
  */
 #include "scsi-disk-internal.h"
 
+#include <string.h>
+
 #include "scsi-internal.h"
 
 #define SA(cdb) ((cdb)[1] & 0x1f)
@@ -70,6 +72,7 @@ void disk_cmd_release(ScsiDev *dev, ScsiReq *req)
 void disk_power_on(ScsiDev *dev)
 {
     disk_of(dev)->reserved = (DiskReservation){ 0 };
+    memset(disk_of(dev)->counter, 0, sizeof(disk_of(dev)->counter));
 }
 
 /* ---- PERSISTENT RESERVE IN ---- */

@@ -247,6 +247,20 @@ void disk_io_back(ScsiDisk *disk)
     block_drain(disk->node, &disk->drain, idle, disk->idle_opaque);
 }
 
+/* For LOG SENSE: what another command than READ reads, it verifies. */
+static void count_io(const Xfer *xfer, const BlockReq *io)
+{
+    bool reads = (xfer->req->cdb[0] & 0x1f) == SCSI_READ_6;
+    unsigned kind = io->op != BLOCK_READ ? DISK_WRITES : reads ? DISK_READS : DISK_VERIFIES;
+    DiskCounter *c = &xfer->disk->counter[kind];
+
+    if (io->res >= 0) {
+        c->bytes += io->op == BLOCK_DISCARD ? 0 : io->bytes;
+    } else if (io->res != -ECANCELED) {
+        c->errors++;
+    }
+}
+
 static void xfer_io_done(BlockReq *io)
 {
     XferPart *part = (XferPart *)((char *)io - offsetof(XferPart, io));
@@ -254,6 +268,7 @@ static void xfer_io_done(BlockReq *io)
     ScsiDisk *disk = xfer->disk;
 
     disk->in_flight--;
+    count_io(xfer, io);
     part->state = XFER_FREE;
     if (xfer->ended || xfer->cancelled) {
         xfer_end(xfer);

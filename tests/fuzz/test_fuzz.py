@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """libFuzzer on the codecs and on the LSI, 60 s each, with ASan and UBSan.
 
-FUZZ_SECONDS=0 lets it work until it is stopped: make fuzz-lsi. What it finds is kept in FUZZ_KEEP, if
-that names a folder.
+FUZZ_SECONDS=0 lets it work until it is stopped. What it finds is kept in FUZZ_KEEP, if that names a
+folder.
 """
 
 import glob

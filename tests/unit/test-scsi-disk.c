@@ -155,7 +155,7 @@ static void test_mode_sense(void)
     RUN(&d, 0x1a, 0, 0x3f, 0, 4, 0);
     assert_good(&d.t);
     g_assert_cmpuint(d.t.req.total, ==, 4);
-    g_assert_cmphex(d.data[0], ==, 4 + 8 + 12 + 24 + 32 + 20 + 12 - 1);
+    g_assert_cmphex(d.data[0], ==, 4 + 8 + 12 + 24 + 32 + 20 + 12 + 12 - 1);
     g_assert_cmphex(d.data[2], ==, 0x10);
     g_assert_cmphex(d.data[3], ==, 8);
     RUN(&d, 0x1a, 0, 8, 0, 0x20, 0);

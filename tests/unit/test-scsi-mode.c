@@ -170,7 +170,7 @@ static void test_cve_2021_3930(void)
 static void test_issue_4051(void)
 {
     DiskFx d;
-    uint8_t list[8 + 8 + 96];
+    uint8_t list[8 + 8 + 108];
     size_t all;
 
     setup(&d, "lun=0");
@@ -181,7 +181,7 @@ static void test_issue_4051(void)
     list[0] = list[2] = 0;
     for (size_t len = 0; len <= all; len++) {
         /* where a header, a descriptor or a page is complete */
-        static const size_t whole[] = { 0, 12, 24, 48, 80, 100, 112 };
+        static const size_t whole[] = { 0, 12, 24, 48, 80, 100, 112, 124 };
         bool good = false;
 
         for (unsigned i = 0; i < G_N_ELEMENTS(whole); i++) {

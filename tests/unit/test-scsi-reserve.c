@@ -217,19 +217,70 @@ static void test_legacy(void)
     disk_teardown(&d);
 }
 
+/* Bytes processed and uncorrected errors of a page of error counters. */
+static void log_counters(DiskFx *d, uint8_t page, uint64_t bytes, uint64_t errors)
+{
+    uint8_t head[] = { page, 0, 0, 24, 0, 5, 2, 8 };
+
+    RUN(d, 0x4d, 0, 0x40 | page, 0, 0, 0, 0, 0, 64, 0);
+    assert_good(&d->t);
+    g_assert_cmpmem(d->data, 8, head, 8);
+    g_assert_cmpuint(get_be64(d->data + 8), ==, bytes);
+    g_assert_cmpmem(d->data + 16, 4, "\0\6\2\10", 4);
+    g_assert_cmpuint(get_be64(d->data + 20), ==, errors);
+    RUN(d, 0x4d, 0, 0x40 | page, 0, 0, 0, 6, 0, 64, 0); /* from the second parameter on */
+    assert_good(&d->t);
+    g_assert_cmpuint(get_be16(d->data + 2), ==, 12);
+    g_assert_cmpuint(get_be64(d->data + 8), ==, errors);
+    RUN(d, 0x4d, 0, 0x40 | page, 0, 0, 0, 7, 0, 64, 0);
+    assert_sense(&d->t, 5, 0x24, 0);
+}
+
+static void test_log_counters(void)
+{
+    DiskFx d;
+
+    disk_setup(&d, "size=2M", "lun=0");
+    for (unsigned page = 2; page <= 5; page += page == 3 ? 2 : 1) {
+        log_counters(&d, (uint8_t)page, 0, 0);
+    }
+    RUN(&d, 0x28, 0, 0, 0, 0, 0, 0, 0, 3, 0);
+    RUN(&d, 0x2a, 0, 0, 0, 0, 0, 0, 0, 2, 0);
+    RUN(&d, 0x2f, 0, 0, 0, 0, 0, 0, 0, 5, 0);
+    RUN(&d, 0x2e, 0, 0, 0, 0, 0, 0, 0, 4, 0);
+    d.mem->fail[BLOCK_READ] = d.mem->fail[BLOCK_WRITE] = -EIO;
+    RUN(&d, 0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+    RUN(&d, 0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+    RUN(&d, 0x2f, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+    log_counters(&d, 2, 6 * 512, 1);
+    log_counters(&d, 3, 3 * 512, 1);
+    log_counters(&d, 5, 9 * 512, 1);
+    scsi_bus_power_on(d.fx.bus);
+    fx_clear_ua(&d.fx, 0, 0);
+    log_counters(&d, 2, 0, 0);
+    disk_teardown(&d);
+}
+
 static void test_log_sense(void)
 {
+    static const uint8_t pages[] = { 0, 2, 3, 5, 0x2f };
     DiskFx d;
 
     disk_setup(&d, "size=2M", "lun=0");
     RUN(&d, 0x4d, 0, 0x40, 0, 0, 0, 0, 0, 64, 0);
     assert_good(&d.t);
-    g_assert_cmpmem(d.data, 6, "\0\0\0\x02\0\x2f", 6);
+    g_assert_cmpmem(d.data, 4, "\0\0\0\5", 4);
+    g_assert_cmpmem(d.data + 4, 5, pages, 5);
+    RUN(&d, 0x4d, 0, 0x40, 0xff, 0, 0, 0, 0, 64, 0); /* with their subpages */
+    assert_good(&d.t);
+    g_assert_cmpmem(d.data, 16, "\x40\xff\0\x0c\0\0\0\xff\2\0\3\0\5\0\x2f\0", 16);
     RUN(&d, 0x4d, 0, 0x6f, 0, 0, 0, 0, 0, 64, 0);
     assert_good(&d.t);
     g_assert_cmpmem(d.data, 12, "\x2f\0\0\x08\0\0\x03\x04\0\0\xff\0", 12);
     for (unsigned code = 1; code < 64; code++) {
-        RUN(&d, 0x4d, 0, (uint8_t)code, code == 0x2f, 0, 0, 0, 0, 64, 0);
+        bool has = memchr(pages, (int)code, sizeof(pages)) != NULL;
+
+        RUN(&d, 0x4d, 0, (uint8_t)code, has, 0, 0, 0, 0, 64, 0);
         assert_sense(&d.t, 5, 0x24, 0);
     }
     RUN(&d, 0x4d, 1, 0x40, 0, 0, 0, 0, 0, 64, 0); /* SP */
@@ -285,6 +336,7 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi-reserve/refused", test_bad_reserve);
     g_test_add_func("/scsi-reserve/legacy", test_legacy);
     g_test_add_func("/scsi-reserve/log-sense", test_log_sense);
+    g_test_add_func("/scsi-reserve/log-counters", test_log_counters);
     g_test_add_func("/scsi-reserve/lba-status", test_lba_status);
     g_test_add_func("/scsi-reserve/power-conditions", test_power_conditions);
     return g_test_run();
