@@ -47,8 +47,10 @@ void lsi_irq_update(Lsi *s)
     bool level = (r[LSI_ISTAT0] & ISTAT0_INTF) || (r[LSI_DSTAT] & r[LSI_DIEN] & DSTAT_IRQ) ||
                  (r[LSI_SIST0] & r[LSI_SIEN0]) || (r[LSI_SIST1] & r[LSI_SIEN1]);
 
-    if ((r[LSI_DCNTL] & DCNTL_IRQD) || (r[LSI_ISTAT1] & ISTAT1_SI)) {
+    if (r[LSI_DCNTL] & DCNTL_IRQD) {
         level = false;
+    } else if (r[LSI_ISTAT1] & ISTAT1_SI) {
+        level &= s->pci.irq_level; /* holds back new ones, not the one that is being served */
     }
     pci_irq_set(&s->pci, level);
 }

@@ -149,7 +149,7 @@ static void test_q9_masked(void)
     lt_w8(t, LSI_DCNTL, 0);
     g_assert_true(t->irq);
     lt_w8(t, LSI_ISTAT1, ISTAT1_SI);
-    g_assert_false(t->irq);
+    g_assert_true(t->irq); /* only new ones are held back */
     lt_free(t);
 }
 
