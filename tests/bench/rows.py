@@ -184,6 +184,24 @@ def group_registers(bench):
               over_rounds(answers[orders['posted']], lambda a: a[0]['per_second'] / 1e3), 1)
 
 
+def group_device(bench):
+    """The device alone, in one process: what each part of its work costs."""
+    side = bench.sides[0]
+    samples = defaultdict(list)
+    for line in run([bench.program('bench-device'), bench.rounds]).splitlines():
+        name, value = line.split()
+        samples[name].append(float(value))
+
+    def row(title, unit, name, figure, digits=1):
+        return Row(title, unit, {side.name: figure(median(samples[name]))}, digits)
+
+    for name, place in (('insn-ram', 'script RAM'), ('insn-guest', 'guest memory')):
+        yield row(f'SCRIPTS from {place}', 'million/s', name, lambda ns: 1e3 / ns)
+    for name, title in (('reg-read', 'register read'), ('reg-write', 'register write, 4 bytes')):
+        yield row(f"{title}, at the device's door", 'ns', name, lambda ns: ns)
+    yield row('absent target, until its time-out', 'us', 'absent', lambda ns: ns / 1e3, 2)
+
+
 def group_proxy(bench):
     """A register read through our own x-pci-proxy-dev."""
     side = bench.sides[0]
@@ -222,6 +240,7 @@ GROUPS = {
     'start': group_start,
     'registers': group_registers,
     'iops': group_iops,
+    'device': group_device,
     'proxy': group_proxy,
     'guest': group_guest,
 }
