@@ -4,7 +4,18 @@
  * int 13h in pieces of different lengths, adds up their 32-bit words, shows the sum, writes one
  * sector back with the sum in it, reads that again, and powers off through the PIIX4's ACPI port.
  * All it says goes to port 0xe9 (isa-debugcon).
+ *
+ * With CD defined it is the boot image of an El Torito CD: its sectors have 2048 bytes, begin at
+ * block CD, and none is written.
  */
+.ifdef CD
+        .set SECTOR_BYTES, 2048
+        .set FIRST, CD - 1              /* what is before the first that is read */
+.else
+        .set SECTOR_BYTES, 512
+        .set FIRST, 0
+.endif
+        .set SECTOR_PARAGRAPHS, SECTOR_BYTES / 16
         .set SECTORS, 64
         .set BUFFER, 0x1000             /* segment */
         .set WRITTEN, 100               /* the sector that is written */
@@ -33,25 +44,30 @@ _start: ljmp $0, $1f
         mov (%bx), %al
         xor %ah, %ah
         add %ax, dap_lba
-        shl $5, %ax                     /* sectors to paragraphs */
+        imul $SECTOR_PARAGRAPHS, %ax
         add %ax, dap_segment
         inc %bx
         jmp 1b
 
-2:      mov $BUFFER, %ax
-        mov %ax, %ds
-        xor %si, %si
+2:      mov $BUFFER, %bx
         xor %edx, %edx
-        mov $SECTORS * 128, %cx
+        mov $SECTORS, %di
+2:      mov %bx, %ds
+        xor %si, %si
+        mov $SECTOR_BYTES / 4, %cx
 1:      lodsl
         add %eax, %edx
         loop 1b
+        add $SECTOR_PARAGRAPHS, %bx
+        dec %di
+        jnz 2b
         xor %ax, %ax
         mov %ax, %ds
         mov $sum, %si
         call say
         mov %edx, %ebp
         call say_hex
+.ifndef CD
 
         /* Write a sector that holds the sum, clear the buffer, read it back. */
         movw $BUFFER, dap_segment
@@ -70,6 +86,7 @@ _start: ljmp $0, $1f
         je 1f
         mov $failed, %si
 1:      call say
+.endif
 
 off:    mov $0x604, %dx                 /* PM1a control of the pc machine: S5 */
         mov $0x2000, %ax
@@ -121,6 +138,6 @@ dap:    .byte 16, 0
 dap_count: .word 0
         .word 0
 dap_segment: .word BUFFER
-dap_lba: .quad 1
+dap_lba: .quad FIRST + 1
         .org 510
         .word 0xaa55

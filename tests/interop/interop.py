@@ -20,13 +20,14 @@ REMOTE = os.environ.get('QEMU_REMOTE') or str(TOP / 'build/qemu-system-x86_64-re
 VM = os.environ.get('QEMU_VM') or 'qemu-system-x86_64'
 
 
-def assemble(source, target, start):
+def assemble(source, target, start, **symbols):
     """Turns one .S file into the bytes it stands for, linked to run at an address."""
     for tool in ('as', 'ld'):
         if not shutil.which(tool):
             raise unittest.SkipTest(f'{tool} (binutils) is not installed')
     unit = f'{target}.o'
-    subprocess.run(['as', '-o', unit, str(source)], check=True)
+    defined = [f'--defsym={name}={value}' for name, value in symbols.items()]
+    subprocess.run(['as', *defined, '-o', unit, str(source)], check=True)
     subprocess.run(['ld', '-m', 'elf_x86_64', f'-Ttext={start:#x}', '--oformat=binary', '-e', '0',
                     '-o', str(target), unit], check=True)
     return Path(target).read_bytes()
