@@ -12,16 +12,16 @@
  * the loop's thread again. Cancelling takes it off the queue; what a worker has is left alone.
  * Reads that the page cache can serve never get here: file_io_try() completes them on the spot.
  *
- * Workers block all signals: those are for the main thread. pthread's own mutex and threads rather
+ * Signals are for the main thread. pthread's own mutex and threads rather
  * than GLib's, so that ThreadSanitizer sees them.
  */
 #include "block/engine.h"
 #include "block/file-io.h"
 #include "block/transfer.h"
 #include "util/error.h"
+#include "util/thread.h"
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 
 #define WORKERS_MAX 16
 
@@ -63,10 +63,8 @@ static BlockReq *queue_pop(BlockEngine *e)
 static void *worker_run(void *opaque)
 {
     BlockEngine *e = opaque;
-    sigset_t all;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    thread_begin("block-worker");
     pthread_mutex_lock(&e->mutex);
     while (!e->stopping) {
         BlockReq *req = queue_pop(e);
@@ -93,7 +91,7 @@ static bool worker_add(BlockEngine *e, GError **errp)
     if (err) {
         return error_set(errp, "Could not start a thread: %s", g_strerror(err));
     }
-    pthread_setname_np(e->workers[e->n_workers++], "block-worker");
+    e->n_workers++;
     return true;
 }
 

@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Threads of connections and boards. Signals are the main thread's business: all are blocked here
- * but those that a fault raises on the spot, since the kernel kills a process that blocks one of
- * these, and SIGBUS has a handler that keeps a truncated RAM file from being fatal.
+ * Threads of connections and boards. They begin with the signals blocked that util/thread.h says,
+ * so that none is lost to them in their first moments.
  *
  * Main thread.
  */
 #include "system/thread.h"
+#include "util/thread.h"
 #include <pthread.h>
-#include <signal.h>
 
 GThread *thread_start(const char *name, GThreadFunc fn, void *opaque, GError **errp)
 {
-    static const int faults[] = { SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS };
-    sigset_t blocked, before;
+    sigset_t before;
 
-    sigfillset(&blocked);
-    for (unsigned i = 0; i < G_N_ELEMENTS(faults); i++) {
-        sigdelset(&blocked, faults[i]);
-    }
-    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    thread_block_signals(&before);
     GThread *thread = g_thread_try_new(name, fn, opaque, errp);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return thread;

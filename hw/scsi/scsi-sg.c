@@ -6,16 +6,16 @@
  * has can't.
  *
  * A request belongs to the loop's thread, then to the queue (mutex), then to the worker, then to
- * the loop's thread again. The worker blocks all signals.
+ * the loop's thread again.
  */
 #include "scsi-sg.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 
 #include "util/error.h"
+#include "util/thread.h"
 
 struct SgWorker {
     Loop *loop;
@@ -61,10 +61,8 @@ static SgReq *queue_pop(SgWorker *w)
 static void *worker_run(void *opaque)
 {
     SgWorker *w = opaque;
-    sigset_t all;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    thread_begin("scsi-sg");
     pthread_mutex_lock(&w->mutex);
     while (!w->stopping) {
         SgReq *req = queue_pop(w);
@@ -101,7 +99,6 @@ SgWorker *sg_worker_new(Loop *loop, int fd, SgIoFn *io, GError **errp)
         g_free(w);
         return NULL;
     }
-    pthread_setname_np(w->thread, "scsi-sg");
     return w;
 }
 
