@@ -16,7 +16,9 @@
  * counts as progress, the rest goes the ordinary way.
  */
 #include "block/file-io.h"
+#include "block/engine.h"
 #include "block/transfer.h"
+#include "util/fd.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -28,13 +30,26 @@
 
 #define ZEROS_BYTES (256u << 10)
 
+const SandboxCalls file_io_sandbox = {
+    .module = "file I/O",
+    .calls = (const SandboxCall[]){ { .name = "fallocate" },
+                                    { .name = "fdatasync" },
+                                    { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKDISCARD) } },
+                                    { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKSSZGET) } },
+                                    { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKZEROOUT) } },
+                                    { .name = "preadv2" },
+                                    { .name = "pwrite64" },
+                                    { .name = "pwritev2" },
+                                    { .name = NULL } },
+};
+
 int file_io_init(FileIo *io, int fd)
 {
     int flags = fcntl(fd, F_GETFL);
     int sector = 1;
     struct stat st;
 
-    if (flags < 0 || fstat(fd, &st) < 0) {
+    if (flags < 0 || fd_stat(fd, &st) < 0) {
         return -errno;
     }
     if (S_ISBLK(st.st_mode) && ioctl(fd, BLKSSZGET, &sector) < 0) {

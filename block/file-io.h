@@ -4,6 +4,7 @@
 #define BLOCK_FILE_IO_H
 
 #include "block/block.h"
+#include "util/sandbox.h"
 
 typedef struct FileIo {
     int fd;

@@ -237,7 +237,7 @@ static bool file_open_kind(BlockNode *node, bool want_device, GError **errp)
     if (fd < 0) {
         return false;
     }
-    if (fstat(fd, &st) < 0) {
+    if (fd_stat(fd, &st) < 0) {
         return open_failed(s, errno, errp);
     }
     if (!check_kind(s, &st, want_device, errp) || !find_size(node, s, fd, &st, errp) ||

@@ -15,6 +15,7 @@
  * that thread is prepared for one that was torn away (SIGBUS).
  */
 #include "block/transfer.h"
+#include "util/fd.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -110,7 +111,7 @@ static bool at_end(int fd, uint64_t pos)
 {
     struct stat st;
 
-    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size <= pos;
+    return fd_stat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size <= pos;
 }
 
 int transfer_step(BlockReq *req, int fd, ssize_t res)

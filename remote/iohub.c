@@ -36,6 +36,16 @@
 /* More events than this in one wakeup: not what one guest's EOIs can do. */
 #define RESAMPLE_READS 16
 
+const SandboxCalls iohub_sandbox = {
+    .module = "iohub",
+    .calls = (const SandboxCall[]){ { .name = "kcmp",
+                                      .args = { SANDBOX_OWN_PID(0), SANDBOX_OWN_PID(1) } },
+                                    { .name = "poll" },
+                                    { .name = "read" },
+                                    { .name = "write" },
+                                    { .name = NULL } },
+};
+
 void iohub_init(IoHub *hub, Loop *loop)
 {
     *hub = (IoHub){ .loop = loop, .irqfd = -1, .resamplefd = -1 };
@@ -177,7 +187,7 @@ static int check_eventfd(int fd)
 {
     struct stat st;
 
-    if (fstat(fd, &st) < 0) {
+    if (fd_stat(fd, &st) < 0) {
         return -errno;
     }
     if (st.st_mode & S_IFMT) {

@@ -537,6 +537,18 @@ const uint8_t *link_partial(const Link *link, size_t *len)
 
 /* --- birth and death --- */
 
+const SandboxCalls link_sandbox = {
+    .module = "link",
+    .calls =
+        (const SandboxCall[]){ { .name = "fcntl", .args = { SANDBOX_EQUALS(1, F_DUPFD_CLOEXEC) } },
+                               { .name = "getpeername" },
+                               { .name = "getsockopt" },
+                               { .name = "poll" },
+                               { .name = "recvfrom" },
+                               { .name = "recvmsg" },
+                               { .name = NULL } },
+};
+
 /* 0 if fd is a connected UNIX stream socket, else an errno. */
 static int check_socket(int fd)
 {

@@ -4,9 +4,10 @@
  * ends the process.
  *
  * An object is created once its type, id and properties are right. When every option of the
- * command line has been taken, all objects are prepared, then all are served. From then on the
- * set counts those that have not ended; the last one calls all_ended, and the process goes. An
- * object that has ended stays in the set, with its device claimed, until the set is freed.
+ * command line has been taken, all objects acquire, then all are prepared, then all are served.
+ * From then on the set counts those that have not ended; the last one calls all_ended, and the
+ * process goes. An object that has ended stays in the set, with its device claimed, until the set
+ * is freed.
  *
  * Main thread only.
  */
@@ -14,7 +15,7 @@
 #include "util/error.h"
 #include <string.h>
 
-ObjectSet *object_set_new(const ObjectType *const *types, DeviceTree *devices,
+ObjectSet *object_set_new(const ObjectType *const *types, DeviceTree *devices, SandboxNeeds *needs,
                           void (*all_ended)(void *), void *opaque)
 {
     ObjectSet *set = g_new0(ObjectSet, 1);
@@ -22,6 +23,7 @@ ObjectSet *object_set_new(const ObjectType *const *types, DeviceTree *devices,
     set->types = types;
     set->objects = g_ptr_array_new();
     set->devices = devices;
+    set->needs = needs;
     set->all_ended = all_ended;
     set->opaque = opaque;
     return set;
@@ -129,6 +131,18 @@ Object *object_new(ObjectSet *set, Opts *opts, Device *device, const char *origi
     }
     g_ptr_array_add(set->objects, obj);
     return obj;
+}
+
+bool object_set_acquire(ObjectSet *set, GError **errp)
+{
+    for (unsigned i = 0; i < set->objects->len; i++) {
+        Object *obj = g_ptr_array_index(set->objects, i);
+        if (obj->type->acquire && !obj->type->acquire(obj, errp)) {
+            g_prefix_error(errp, "%s: ", obj->origin);
+            return false;
+        }
+    }
+    return true;
 }
 
 bool object_set_prepare(ObjectSet *set, GError **errp)

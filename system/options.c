@@ -57,6 +57,20 @@ const OptionDesc options[] = {
     { .name = "name", .arg = "[guest=]string[,process=string][,debug-threads=on|off]",
       .stage = OPTION_SETTING, .handle = option_name,
       .help = "names the guest and the process; threads have names in any case" },
+    { .name = "sandbox", .arg = "on|off|log[,obsolete=...]...",
+      .stage = OPTION_SETTING, .handle = option_sandbox, .last_wins = true,
+      .help = "what the process gives up when it is set up (default: on): system calls that\n"
+              "nothing here needs, files, capabilities, core dumps; log: names such system\n"
+              "calls in the kernel's log, and lets them through" },
+    { .name = "run-with", .arg = "[user=name|name:group|uid:gid][,chroot=dir]",
+      .stage = OPTION_SETTING, .handle = option_run_with,
+      .help = "the user and root folder to serve with, when everything is opened" },
+    { .name = "runas", .arg = "name|name:group|uid:gid",
+      .stage = OPTION_SETTING, .handle = option_runas,
+      .help = "the same as -run-with user=" },
+    { .name = "chroot", .arg = "dir",
+      .stage = OPTION_SETTING, .handle = option_chroot,
+      .help = "the same as -run-with chroot=" },
     { .name = "pidfile", .arg = "file",
       .stage = OPTION_PIDFILE, .handle = option_pidfile, .last_wins = true,
       .help = "writes the process id to file when the process is ready" },
@@ -258,6 +272,39 @@ bool option_trace(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **er
            (!pattern || trace_enable(pattern, errp));
 }
 
+bool option_sandbox(System *sys, const OptionItem *item, GError **errp)
+{
+    return sandbox_mode_parse(item->value, &sys->sandbox_mode, errp);
+}
+
+bool option_runas(System *sys, const OptionItem *item, GError **errp)
+{
+    return privileges_set_user(&sys->privileges, item->value, errp);
+}
+
+bool option_chroot(System *sys, const OptionItem *item, GError **errp)
+{
+    return privileges_set_chroot(&sys->privileges, item->value, errp);
+}
+
+/* There is no guest memory here whose release could take long: async-teardown has nothing to do. */
+bool option_run_with(System *sys, const OptionItem *item, GError **errp)
+{
+    bool teardown;
+    g_autoptr(Opts) opts = opts_parse(item->value, NULL, errp);
+
+    if (!opts) {
+        return false;
+    }
+    const char *user = opts_get(opts, "user");
+    const char *folder = opts_get(opts, "chroot");
+    const char *async = opts_get(opts, "async-teardown");
+    return (!async || opt_parse_bool("async-teardown", async, &teardown, errp)) &&
+           opts_check_used(opts, "Invalid parameter '%s'", errp) &&
+           (!user || privileges_set_user(&sys->privileges, user, errp)) &&
+           (!folder || privileges_set_chroot(&sys->privileges, folder, errp));
+}
+
 bool option_logfile(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **errp)
 {
     return log_set_file(item->value, errp);
@@ -265,5 +312,9 @@ bool option_logfile(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **
 
 bool option_pidfile(System *sys, const OptionItem *item, GError **errp)
 {
-    return pidfile_create(&sys->pidfile, item->value, errp);
+    if (!pidfile_create(&sys->pidfile, item->value, errp)) {
+        return false;
+    }
+    sandbox_need_removal(&sys->needs, sys->pidfile.path);
+    return true;
 }

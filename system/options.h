@@ -71,6 +71,10 @@ bool option_trace_groups(System *sys, const OptionItem *item, GError **errp);
 bool option_trace(System *sys, const OptionItem *item, GError **errp);
 bool option_logfile(System *sys, const OptionItem *item, GError **errp);
 bool option_pidfile(System *sys, const OptionItem *item, GError **errp);
+bool option_sandbox(System *sys, const OptionItem *item, GError **errp);
+bool option_runas(System *sys, const OptionItem *item, GError **errp);
+bool option_chroot(System *sys, const OptionItem *item, GError **errp);
+bool option_run_with(System *sys, const OptionItem *item, GError **errp);
 bool option_board(System *sys, const OptionItem *item, GError **errp);
 bool option_chardev(System *sys, const OptionItem *item, GError **errp);  /* chardev.c */
 bool option_machine(System *sys, const OptionItem *item, GError **errp);  /* machine.c */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * -pidfile. Written when everything else is set up, so that its appearance says that the process
- * serves; removed at an orderly exit.
+ * -pidfile. Made among the last things that are opened by name, and written when everything else
+ * is set up, so that the number in it says that the process serves; removed at an orderly exit.
  *
  * The file is locked in the way of the stock QEMU (a record lock of its first byte), so that two
  * processes never share one: the second is told so and leaves the file as it is. A file left
@@ -33,7 +33,7 @@ static bool same_file(const char *path, int fd)
 {
     struct stat named, held;
 
-    return stat(path, &named) == 0 && fstat(fd, &held) == 0 && named.st_dev == held.st_dev &&
+    return stat(path, &named) == 0 && fd_stat(fd, &held) == 0 && named.st_dev == held.st_dev &&
            named.st_ino == held.st_ino;
 }
 
@@ -42,7 +42,7 @@ static void remove_regular(const char *path, int fd)
 {
     struct stat st;
 
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && same_file(path, fd)) {
+    if (fd_stat(fd, &st) == 0 && S_ISREG(st.st_mode) && same_file(path, fd)) {
         unlink(path);
     }
 }
@@ -53,7 +53,7 @@ static bool write_pid(int fd)
     int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
     struct stat st;
 
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0) {
+    if (fd_stat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0) {
         return false;
     }
     return write(fd, text, len) == len;
@@ -74,16 +74,17 @@ bool pidfile_create(PidFile *file, const char *path, GError **errp)
         if (!same_file(path, fd)) {
             continue;
         }
-        if (!write_pid(fd)) {
-            error_set(errp, "Can't write '%s': %s", path, g_strerror(errno));
-            remove_regular(path, fd);
-            return false;
-        }
-        file->path = g_strdup(path);
+        file->path = g_canonicalize_filename(path, NULL);
         file->fd = fd_steal(&fd);
         return true;
     }
     return error_set(errp, "Can't lock '%s': it is replaced again and again", path);
+}
+
+bool pidfile_write(PidFile *file, GError **errp)
+{
+    return file->fd < 0 || write_pid(file->fd) ||
+           error_set(errp, "Can't write '%s': %s", file->path, g_strerror(errno));
 }
 
 void pidfile_remove(PidFile *file)

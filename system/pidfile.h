@@ -11,7 +11,10 @@ typedef struct PidFile {
     char *path;
 } PidFile;
 
+/* Makes and locks the file, still empty. */
 bool pidfile_create(PidFile *file, const char *path, GError **errp);
+/* Writes the process id into it. No-op if there is none. */
+bool pidfile_write(PidFile *file, GError **errp);
 /* Removes the file if it is still ours. No-op if there is none. */
 void pidfile_remove(PidFile *file);
 

@@ -10,10 +10,14 @@
 #include "build-stamp.h"
 #include "config-host.h"
 #include "config.h"
+#include "hw/core/guest-memory.h"
 #include "hw/misc/pci-testdev.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "hw/scsi/lsi.h"
 #include "hw/scsi/scsi-disk.h"
+#include "remote/iohub.h"
+#include "remote/link.h"
+#include "system/sandbox.h"
 
 static const DeviceType *const devices[] = {
 #ifdef CONFIG_LSI_SCSI_PCI
@@ -118,6 +122,28 @@ static const AccelType *const accels[] = {
     NULL
 };
 
+/* What only some command lines need is added by sandbox_need() instead. */
+static const SandboxCalls *const sandbox[] = {
+    &sandbox_base,
+    &fd_sandbox,
+    &loop_sandbox,
+#ifdef CONFIG_REMOTE_MACHINE
+    &guest_memory_sandbox,
+    &iohub_sandbox,
+    &link_sandbox,
+#endif
+#ifdef CONFIG_BLOCK_FILE
+    &file_io_sandbox,
+#endif
+#ifdef CONFIG_IO_URING
+    &io_uring_sandbox,
+#endif
+#ifdef CONFIG_SCSI_PASSTHROUGH
+    &scsi_sg_sandbox,
+#endif
+    NULL
+};
+
 const Registry target_registry = {
     .program = TARGET_PROGRAM,
     .version = PROJECT_VERSION,
@@ -130,4 +156,8 @@ const Registry target_registry = {
     .machines = machines,
     .objects = objects,
     .accels = accels,
+    .sandbox = sandbox,
+#ifdef CONFIG_SANDBOX
+    .sandbox_filter = &sandbox_filter_seccomp,
+#endif
 };

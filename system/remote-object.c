@@ -74,6 +74,7 @@ const ObjectType remote_object_type = {
     .props = remote_object_props,
     .size = sizeof(Served),
     .create = remote_object_create,
+    .acquire = served_acquire,
     .prepare = remote_object_prepare,
     .serve = served_serve,
     .stop = served_stop,

@@ -9,8 +9,8 @@
  * backlog; or, with a protocol whose client would wait for the first answer with its VM stopped, is
  * accepted and closed at once, unless the other one is just going.
  *
- *   created ─► prepared ─► waiting ◄────────────────┐ auto-shutdown=off
- *                            └─ accepted ─► busy ───┴─► ended
+ *   created ─► acquired ─► prepared ─► waiting ◄────────────────┐ auto-shutdown=off
+ *                                        └─ accepted ─► busy ───┴─► ended
  *
  * Main thread; the other half is system/connection.c.
  */
@@ -149,19 +149,32 @@ static void client_gone(void *opaque)
 
 /* --- steps of an object --- */
 
-bool served_prepare(Object *obj, const ConnectionKind *kind, GError **errp)
+bool served_acquire(Object *obj, GError **errp)
 {
     Served *served = obj->state;
 
     if (!served->auto_shutdown && served->fd >= 0 && !served->fd_listens) {
         return error_set(errp, "Parameter 'auto-shutdown' can't be off for a connected socket");
     }
-    served->conn =
-        connection_new(obj->id, obj->device->state, kind, client_gone, client_refused, obj, errp);
-    if (!served->conn) {
+    if (served->path && !listener_open(&served->listener, served->path, errp)) {
         return false;
     }
-    return !served->path || listener_open(&served->listener, served->path, errp);
+    if (served->path) {
+        sandbox_need_removal(obj->set->needs, served->listener.path);
+    }
+    if (served->path || served->fd_listens) {
+        sandbox_need(obj->set->needs, &listener_sandbox);
+    }
+    return true;
+}
+
+bool served_prepare(Object *obj, const ConnectionKind *kind, GError **errp)
+{
+    Served *served = obj->state;
+
+    served->conn =
+        connection_new(obj->id, obj->device->state, kind, client_gone, client_refused, obj, errp);
+    return served->conn != NULL;
 }
 
 void served_serve(Object *obj)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the objects that serve a PCI device have in common, whatever the protocol: the device, the
- * socket, clients that come and go. An object type's state begins with Served; its prepare, serve,
- * stop and destroy are these functions. Main thread.
+ * socket, clients that come and go. An object type's state begins with Served; its acquire,
+ * prepare, serve, stop and destroy are these functions. Main thread.
  */
 #ifndef SYSTEM_SERVED_H
 #define SYSTEM_SERVED_H
@@ -26,6 +26,7 @@ typedef struct Served {
 /* Looks the device and the socket up, claims the device. property: the name of the one that names
  * the device, for errors. */
 bool served_create(Object *obj, const char *property, GError **errp);
+bool served_acquire(Object *obj, GError **errp);
 bool served_prepare(Object *obj, const ConnectionKind *kind, GError **errp);
 void served_serve(Object *obj);
 void served_stop(Object *obj);

@@ -30,6 +30,11 @@
 #define LISTEN_BACKLOG 8
 #define ACCEPT_PAUSE_MS 1000
 
+const SandboxCalls listener_sandbox = {
+    .module = "listener",
+    .calls = (const SandboxCall[]){ { .name = "accept4" }, { .name = NULL } },
+};
+
 static bool socket_option(int fd, int name, int *value)
 {
     socklen_t len = sizeof(*value);
@@ -142,7 +147,7 @@ bool listener_open(Listener *listener, const char *path, GError **errp)
     }
     listener->dev = st.st_dev;
     listener->ino = st.st_ino;
-    listener->path = g_strdup(path);
+    listener->path = g_canonicalize_filename(path, NULL);
     listener->fd = fd_steal(&fd);
     return true;
 }

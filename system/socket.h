@@ -4,6 +4,7 @@
 #ifndef SYSTEM_SOCKET_H
 #define SYSTEM_SOCKET_H
 
+#include "util/sandbox.h"
 #include <glib.h>
 #include <stdbool.h>
 #include <sys/stat.h>
@@ -15,7 +16,7 @@ int socket_fd_check(const char *text, bool *listening, GError **errp);
 
 typedef struct Listener {
     int fd;     /* owned; -1: not listening */
-    char *path; /* what listener_open() bound; NULL: none */
+    char *path; /* what listener_open() bound, absolute; NULL: none */
     dev_t dev;  /* of the socket file, so that another's is never removed */
     ino_t ino;
     unsigned watch; /* GSource id, 0: not accepting */
@@ -36,5 +37,7 @@ void listener_accept(Listener *listener, void (*accepted)(void *, int), void *op
 bool listener_accepting(const Listener *listener);
 /* Closes the socket and removes the socket file. No-op if it is closed. */
 void listener_close(Listener *listener);
+
+extern const SandboxCalls listener_sandbox;
 
 #endif

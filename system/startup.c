@@ -3,12 +3,15 @@
  * From the command line to a process that serves, in this order:
  *
  *   parse ─► help, if anything asks for it ─► settings, chardevs, machine ─► objects that block nodes
- *   refer to, block nodes ─► devices ─► other objects ─► threads and sockets, the board ─► log file, pid file ─► serve, run
+ *   refer to, block nodes ─► devices ─► other objects ─► sockets, the board, log and pid file ─►
+ *   sandbox ─► threads ─► filter ─► serve
  *
  * The order of kinds is fixed, as in QEMU, so that the command line may have them in any. An error
  * ends the process with one sentence, and what was done up to there is undone: up to "objects"
  * things are only looked at (images are opened, not written), and what leaves a trace outside
- * comes last.
+ * comes after that. When everything that has a name is open the process gives up what it had for
+ * opening it: user, root folder, capabilities, files; and when its threads are there, all system
+ * calls but the declared ones. No byte of a peer has been read by then.
  *
  * The main thread then runs a GMainLoop: listeners, signals, and the message of each connection
  * that has ended. The signals that end the process are blocked from the moment there are threads
@@ -64,13 +67,17 @@ static void chardev_free(void *opaque)
 
 void system_init(System *sys, const Registry *registry)
 {
-    *sys = (System){ .registry = registry, .signal_fd = -1, .pidfile = { .fd = -1 } };
+    *sys = (System){
+        .registry = registry, .signal_fd = -1, .pidfile = { .fd = -1 }, .sandbox_mode = SANDBOX_AUTO
+    };
+    sandbox_needs_init(&sys->needs);
     sys->main_loop = g_main_loop_new(NULL, FALSE);
     sys->modules = modules_new(registry);
     sys->blocks = block_graph_new(registry->block_drivers, registry->block_engines);
     block_graph_set_modules(sys->blocks, sys->modules);
     sys->devices = device_tree_new(registry->devices, sys->blocks);
-    sys->objects = object_set_new(registry->objects, sys->devices, all_objects_ended, sys);
+    sys->objects =
+        object_set_new(registry->objects, sys->devices, &sys->needs, all_objects_ended, sys);
     sys->chardevs = g_ptr_array_new_with_free_func(chardev_free);
     sys->board_items = g_ptr_array_new();
 }
@@ -233,6 +240,44 @@ static bool make_board(System *sys, GError **errp)
     return !type || sys->board;
 }
 
+static bool confine(System *sys, GError **errp)
+{
+    if (!privileges_apply(&sys->privileges, errp)) {
+        return false;
+    }
+    if (!sandbox_confine(sys->sandbox_mode, &sys->needs, errp)) {
+        g_prefix_error(errp, "sandbox: ");
+        return false;
+    }
+    return true;
+}
+
+static bool filter_calls(System *sys, GError **errp)
+{
+    const Registry *registry = sys->registry;
+
+    if (sys->sandbox_mode == SANDBOX_OFF) {
+        return true;
+    }
+    for (unsigned i = 0; registry->sandbox[i]; i++) {
+        sandbox_need(&sys->needs, registry->sandbox[i]);
+    }
+    if (!registry->sandbox_filter->install(&sys->needs, sys->sandbox_mode, errp)) {
+        g_prefix_error(errp, "sandbox: ");
+        return false;
+    }
+    return true;
+}
+
+/* From the last thing that is opened by name to the first one that a peer can ask for. */
+static bool settle_down(System *sys, const GPtrArray *items, GError **errp)
+{
+    return catch_signals(sys, errp) && object_set_acquire(sys->objects, errp) &&
+           make_board(sys, errp) && run_stages(sys, items, OPTION_LOGFILE, OPTION_PIDFILE, errp) &&
+           confine(sys, errp) && object_set_prepare(sys->objects, errp) &&
+           pidfile_write(&sys->pidfile, errp) && filter_calls(sys, errp);
+}
+
 static bool start(System *sys, const GPtrArray *items, GError **errp)
 {
     if (!sys->registry->machines[0]) {
@@ -246,8 +291,9 @@ static bool start(System *sys, const GPtrArray *items, GError **errp)
     if (!sys->machine->board && !check_served(sys, errp)) {
         return false;
     }
-    if (!catch_signals(sys, errp) || !object_set_prepare(sys->objects, errp) ||
-        !make_board(sys, errp) || !run_stages(sys, items, OPTION_LOGFILE, OPTION_PIDFILE, errp)) {
+    if (!sandbox_mode_settle(&sys->sandbox_mode, sys->registry->sandbox_filter,
+                             sys->machine->board != NULL, errp) ||
+        !settle_down(sys, items, errp)) {
         return false;
     }
     module_set_seal(sys->modules);
@@ -309,4 +355,6 @@ void system_fini(System *sys)
     fd_clear(&sys->signal_fd);
     g_main_loop_unref(sys->main_loop);
     pidfile_remove(&sys->pidfile);
+    privileges_clear(&sys->privileges);
+    sandbox_needs_fini(&sys->needs);
 }

@@ -5,7 +5,9 @@
 #define SYSTEM_SYSTEM_H
 
 #include "system/pidfile.h"
+#include "system/privileges.h"
 #include "system/registry.h"
+#include "system/sandbox.h"
 
 typedef struct Board Board; /* system/board.h */
 
@@ -26,6 +28,9 @@ typedef struct System {
     bool board_live;        /* started, and has not ended */
     int status;             /* for exit() */
     PidFile pidfile;
+    SandboxMode sandbox_mode;
+    SandboxNeeds needs;
+    Privileges privileges;
     int signal_fd;
     unsigned signal_watch;
 } System;

@@ -135,7 +135,7 @@ static bool vfio_user_object_create(Object *obj, GError **errp)
 }
 
 /* The machine's properties are complete only now. */
-static bool vfio_user_object_prepare(Object *obj, GError **errp)
+static bool vfio_user_object_acquire(Object *obj, GError **errp)
 {
     VfioUserObject *vfio = obj->state;
     Served *served = &vfio->served;
@@ -148,6 +148,11 @@ static bool vfio_user_object_prepare(Object *obj, GError **errp)
     } else { /* nobody else can come to a socket that is connected */
         served->auto_shutdown = obj->set->auto_shutdown || (served->fd >= 0 && !served->fd_listens);
     }
+    return served_acquire(obj, errp);
+}
+
+static bool vfio_user_object_prepare(Object *obj, GError **errp)
+{
     return served_prepare(obj, &kind, errp);
 }
 
@@ -157,6 +162,7 @@ const ObjectType vfio_user_object_type = {
     .props = vfio_user_object_props,
     .size = sizeof(VfioUserObject),
     .create = vfio_user_object_create,
+    .acquire = vfio_user_object_acquire,
     .prepare = vfio_user_object_prepare,
     .serve = served_serve,
     .stop = served_stop,

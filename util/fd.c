@@ -12,7 +12,20 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+const SandboxCalls fd_sandbox = {
+    .module = "fd",
+    .calls = (const SandboxCall[]){ { .name = "close" },
+                                    { .name = "fcntl", .args = { SANDBOX_EQUALS(1, F_GETFD) } },
+                                    { .name = "fcntl", .args = { SANDBOX_EQUALS(1, F_SETFD) } },
+                                    { .name = "fcntl", .args = { SANDBOX_EQUALS(1, F_GETFL) } },
+                                    { .name = "fcntl", .args = { SANDBOX_EQUALS(1, F_SETFL) } },
+                                    { .name = "fstat" },
+                                    { .name = "sendmsg" },
+                                    { .name = NULL } },
+};
 
 void fd_clear(int *fd)
 {
@@ -36,6 +49,11 @@ void fdset_clear(FdSet *set)
         fd_clear(&set->fd[i]);
     }
     set->n = 0;
+}
+
+int fd_stat(int fd, struct stat *st)
+{
+    return syscall(SYS_fstat, fd, st);
 }
 
 static int change_flag(int fd, int get, int set, int flag, bool on)

@@ -117,6 +117,26 @@ void log_line(const char *who, const char *fmt, ...)
     errno = saved_errno;
 }
 
+static void line_append(Line *line, const char *text)
+{
+    size_t n = MIN(strlen(text), sizeof(line->text) - 1 - line->len);
+
+    memcpy(line->text + line->len, text, n);
+    line->len += n;
+}
+
+void log_from_handler(const char *const *parts)
+{
+    Line line = { .len = 0 };
+
+    line_append(&line, log_to.program ? log_to.program : "?");
+    line_append(&line, ": ");
+    for (; *parts; parts++) {
+        line_append(&line, *parts);
+    }
+    line_write(&line);
+}
+
 /* How many lines were left out before this one; -1 if this one is left out as well. */
 static int limit_pass(LogLimit *limit)
 {

@@ -41,6 +41,19 @@
 #define NS_PER_SEC INT64_C(1000000000)
 #define NS_PER_MS INT64_C(1000000)
 
+const SandboxCalls loop_sandbox = {
+    .module = "loop",
+    .calls = (const SandboxCall[]){ { .name = "epoll_create1" },
+                                    { .name = "epoll_ctl" },
+                                    { .name = "epoll_pwait2" },
+                                    { .name = "epoll_wait" },
+                                    { .name = "eventfd2" },
+                                    { .name = "read" },
+                                    { .name = "sched_yield" },
+                                    { .name = "write" },
+                                    { .name = NULL } },
+};
+
 typedef struct WorkQueue {
     LoopWork *first;
     LoopWork **end; /* where the next one is hung in */

@@ -21,6 +21,7 @@
 #include "hw/core/guest-memory.h"
 #include "guest-memory-int.h"
 #include "util/error.h"
+#include "util/fd.h"
 #include "util/log.h"
 #include "util/trace.h"
 #include <errno.h>
@@ -89,6 +90,18 @@ void guest_memory_free(GuestMemory *mem)
 }
 
 /* --- mappings --- */
+
+const SandboxCalls guest_memory_sandbox = {
+    .module = "guest memory",
+    .calls =
+        (const SandboxCall[]){ { .name = "fstatfs" },
+                               { .name = "madvise", .args = { SANDBOX_EQUALS(2, MADV_DONTDUMP) } },
+                               { .name = "mmap", .args = { SANDBOX_CLEAR(2, PROT_EXEC) } },
+                               { .name = "munmap" },
+                               { .name = "rt_sigaction" }, /* SIGBUS of other addresses */
+                               { .name = "sysinfo" },      /* by qsort() */
+                               { .name = NULL } },
+};
 
 /* Size of the pages that fd can be mapped in. */
 static size_t file_page_size(int fd)
@@ -220,7 +233,7 @@ static bool entry_check(Entry *entry, GError **errp)
         return error_set(errp, "memory at 0x%" PRIx64 ": size 0x%" PRIx64 " wraps", map->gpa,
                          map->size);
     }
-    if (fstat(map->fd, &entry->st) != 0) {
+    if (fd_stat(map->fd, &entry->st) != 0) {
         return error_set(errp, "memory at 0x%" PRIx64 ": no descriptor: %s", map->gpa,
                          g_strerror(errno));
     }

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <sys/ioctl.h>
 
+#include "hw/scsi/scsi-disk.h"
 #include "util/error.h"
 #include "util/thread.h"
 
@@ -26,6 +27,12 @@ struct SgWorker {
     pthread_cond_t cond;
     SgReq *first, **end;
     bool stopping;
+};
+
+const SandboxCalls scsi_sg_sandbox = {
+    .module = "SCSI passthrough",
+    .calls = (const SandboxCall[]){ { .name = "ioctl", .args = { SANDBOX_EQUALS(1, SG_IO) } },
+                                    { .name = NULL } },
 };
 
 int sg_io(int fd, sg_io_hdr_t *hdr)

@@ -7,6 +7,7 @@
 #define BLOCK_ENGINE_H
 
 #include "block/block.h"
+#include "util/sandbox.h"
 
 typedef struct BlockEngine BlockEngine;
 
@@ -24,5 +25,8 @@ struct BlockEngineType {
 
 extern const BlockEngineType block_engine_threads;
 extern const BlockEngineType block_engine_io_uring;
+
+extern const SandboxCalls file_io_sandbox;
+extern const SandboxCalls io_uring_sandbox;
 
 #endif

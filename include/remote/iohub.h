@@ -64,4 +64,6 @@ void iohub_disable(IoHub *hub, IoIrq irq);
 /* A message of the device. INTx: signals its descriptor whatever the line. */
 void iohub_raise(IoHub *hub, IoIrq irq, unsigned vector);
 
+extern const SandboxCalls iohub_sandbox;
+
 #endif

@@ -64,4 +64,6 @@ bool link_hung_up(const Link *link);
  * For events that must not overtake the messages sent before them (resample). Not from frame(). */
 void link_drain(Link *link);
 
+extern const SandboxCalls link_sandbox;
+
 #endif

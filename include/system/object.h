@@ -4,14 +4,15 @@
  * connection that serves a device. All on the main thread.
  *
  * An object lives in steps, so that an error in any option leaves nothing behind: create() only
- * looks (properties, devices, descriptors) and claims; prepare() acquires what may be refused
- * (threads, sockets, files); serve() can't fail any more. Each step is done for every object
- * before the next one begins.
+ * looks (properties, devices, descriptors) and claims; acquire() takes what has a name in the file
+ * system, which is closed to the process after that; prepare() what else may be refused (threads);
+ * serve() can't fail any more. Each step is done for every object before the next one begins.
  */
 #ifndef SYSTEM_OBJECT_H
 #define SYSTEM_OBJECT_H
 
 #include "hw/core/device.h"
+#include "util/sandbox.h"
 
 typedef struct Object Object;
 typedef struct ObjectSet ObjectSet;
@@ -24,6 +25,9 @@ typedef struct ObjectType {
     bool early;           /* made before block nodes, which refer to it; serves nobody */
     /* Properties and obj->id are set. False and an error: destroy() does not follow. */
     bool (*create)(Object *obj, GError **errp);
+    /* Opens sockets and files, and tells obj->set->needs what of them is needed later. Optional.
+     * False and an error: destroy() follows. */
+    bool (*acquire)(Object *obj, GError **errp);
     /* False and an error: destroy() follows. */
     bool (*prepare)(Object *obj, GError **errp);
     /* Starts to serve. object_ended() is called when it is over. */
@@ -50,14 +54,15 @@ struct ObjectSet {
     const ObjectType *const *types; /* the registry's, NULL-terminated */
     GPtrArray *objects;             /* Object *, owned, in order of creation */
     DeviceTree *devices;            /* not owned */
-    bool vfio_user, auto_shutdown;  /* the machine's properties, from prepare() on */
+    SandboxNeeds *needs;            /* not owned */
+    bool vfio_user, auto_shutdown;  /* the machine's properties, from acquire() on */
     unsigned live;                  /* served and not ended */
     void (*all_ended)(void *opaque);
     void *opaque;
 };
 
 /* all_ended: when the last object that served has ended. */
-ObjectSet *object_set_new(const ObjectType *const *types, DeviceTree *devices,
+ObjectSet *object_set_new(const ObjectType *const *types, DeviceTree *devices, SandboxNeeds *needs,
                           void (*all_ended)(void *), void *opaque);
 /* Destroys the objects in reverse order of creation. */
 void object_set_free(ObjectSet *set);
@@ -68,7 +73,8 @@ const ObjectType *object_type_find(const ObjectSet *set, const char *name);
 Object *object_new(ObjectSet *set, Opts *opts, Device *device, const char *origin, GError **errp);
 Object *object_find(const ObjectSet *set, const char *id);
 
-/* prepare() of each object. An error has the object's origin in front. */
+/* acquire(), prepare() of each object. An error has the object's origin in front. */
+bool object_set_acquire(ObjectSet *set, GError **errp);
 bool object_set_prepare(ObjectSet *set, GError **errp);
 void object_set_serve(ObjectSet *set);
 void object_set_stop(ObjectSet *set);

@@ -12,8 +12,10 @@
 #include "system/machine-type.h"
 #include "system/object.h"
 #include "util/module.h"
+#include "util/sandbox.h"
 
-typedef struct AccelType AccelType; /* accel/accel.h */
+typedef struct AccelType AccelType;         /* accel/accel.h */
+typedef struct SandboxFilter SandboxFilter; /* system/sandbox.h */
 
 typedef struct Registry {
     const char *program; /* "qemu-system-x86_64-remote" */
@@ -26,7 +28,9 @@ typedef struct Registry {
     const ObjectType *const *objects;
     const ModuleDesc *modules;                   /* ended by a NULL name */
     const char *stamp;                           /* of this build, as its modules have it */
-    const AccelType *const *accels; /* what drives a board; the first one is the default */
+    const AccelType *const *accels;      /* what drives a board; the first one is the default */
+    const SandboxCalls *const *sandbox;  /* what the modules need of the kernel */
+    const SandboxFilter *sandbox_filter; /* NULL: built without */
 } Registry;
 
 extern const Registry target_registry;

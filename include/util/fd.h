@@ -3,8 +3,10 @@
 #ifndef UTIL_FD_H
 #define UTIL_FD_H
 
+#include "util/sandbox.h"
 #include <glib.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 /* Closes *fd if it is one and sets it to -1. errno is kept. */
@@ -37,11 +39,17 @@ void fdset_clear(FdSet *set);
 ssize_t fd_send(int sock, const struct iovec *iov, unsigned niov, const int *fds, unsigned nfds,
                 int flags);
 
+/* fstat(2), by a system call that can't be made to follow a name: the C library's may be one with
+ * a path. 0, or -1 and errno. */
+int fd_stat(int fd, struct stat *st);
+
 /* 0 or -errno. */
 int fd_set_nonblock(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
 /* A descriptor number given on the command line: parses it, checks that it is open, sets
  * FD_CLOEXEC. -1 with an error otherwise. */
 int fd_from_string(const char *text, GError **errp);
+
+extern const SandboxCalls fd_sandbox;
 
 #endif

@@ -18,6 +18,10 @@ bool log_set_file(const char *path, GError **errp);
 
 void log_line(const char *who, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
+/* The same from a signal handler: the parts, ended by NULL, one after the other. Allocates nothing
+ * and locks nothing. */
+void log_from_handler(const char *const *parts);
+
 /* For lines that a guest or peer can trigger: at most `burst` lines in 5 s for each LogLimit; the
  * next line after a silence says how many were left out. Not shared between threads. */
 typedef struct LogLimit {

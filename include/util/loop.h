@@ -16,6 +16,7 @@
 #ifndef UTIL_LOOP_H
 #define UTIL_LOOP_H
 
+#include "util/sandbox.h"
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -123,5 +124,7 @@ void loop_call(Loop *loop, LoopFn *fn, void *opaque);
 
 void loop_hook_add(Loop *loop, LoopHook *hook, LoopFn *submit, void *opaque);
 void loop_hook_del(LoopHook *hook);
+
+extern const SandboxCalls loop_sandbox;
 
 #endif

@@ -13,6 +13,7 @@
 #ifndef HW_CORE_GUEST_MEMORY_H
 #define HW_CORE_GUEST_MEMORY_H
 
+#include "util/sandbox.h"
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -70,5 +71,7 @@ bool guest_memory_region(const GuestMemory *mem, unsigned i, GuestMap *out);
 void guest_memory_sigbus_init(void);
 /* Makes mem the table that the SIGBUS handler consults on the calling thread (NULL: none). */
 void guest_memory_thread_use(GuestMemory *mem);
+
+extern const SandboxCalls guest_memory_sandbox;
 
 #endif

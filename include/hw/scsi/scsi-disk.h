@@ -4,6 +4,7 @@
 #define HW_SCSI_SCSI_DISK_H
 
 #include "hw/core/device.h"
+#include "util/sandbox.h"
 
 extern const DeviceType scsi_hd_type; /* scsi-hd */
 extern const DeviceType scsi_cd_type; /* scsi-cd */
@@ -31,5 +32,7 @@ bool scsi_cd_change_medium(Device *dev, const char *name, bool force, ScsiCdDone
  * insert: also if there is a medium. remove: done comes also if there is none. */
 bool scsi_cd_insert(Device *dev, const char *name, ScsiCdDone *done, void *opaque, GError **errp);
 bool scsi_cd_remove(Device *dev, ScsiCdDone *done, void *opaque, GError **errp);
+
+extern const SandboxCalls scsi_sg_sandbox;
 
 #endif
