@@ -109,6 +109,9 @@ static const ObjectType *const objects[] = {
     &tls_creds_x509_type,
     &tls_creds_psk_type,
 #endif
+#ifdef CONFIG_SANDBOX_TEST
+    &sandbox_test_type,
+#endif
     NULL
 };
 

@@ -5,6 +5,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import unittest
@@ -172,8 +173,87 @@ class RunWithWrong(RemoteCase):
         self.assertIn("can't become user 1, group 1: ", result.stderr)
 
 
+# Attempts of x-sandbox-test: the system call that ends the process, or an error that comes back.
+ENDED, ANSWERED = True, False
+ATTEMPTS = [
+    ('execve', ENDED, 'execve'),
+    ('open', ENDED, 'openat'),
+    ('stat', ENDED, 'newfstatat'),
+    ('unlink', ENDED, 'unlink'),
+    ('socket', ENDED, 'socket'),
+    ('ptrace', ENDED, 'ptrace'),
+    ('mmap-exec', ENDED, 'mmap'),
+    ('mprotect-exec', ENDED, 'mprotect'),
+    ('fork', ENDED, 'clone'),
+    ('clone-namespace', ENDED, 'clone'),
+    ('kill', ENDED, 'tgkill'),
+    ('ioctl', ENDED, 'ioctl'),
+    ('prctl', ENDED, 'prctl'),
+    ('futex', ENDED, 'futex'),
+    ('ring-register', ENDED, 'io_uring_register'),
+    ('clone3', ANSWERED, 'Function not implemented'),
+    ('ring-setup', ANSWERED, 'Function not implemented'),
+    # By the restrictions of the ring, which has no filter in front of it.
+    ('ring-openat', ANSWERED, 'Permission denied'),
+    ('ring-socket', ANSWERED, 'Permission denied'),
+]
+
+
+class Attempts(SandboxCase):
+    """What whoever takes the process over would try, by the program of the test profile."""
+    binary = os.environ.get('QEMU_REMOTE_TEST', '')
+
+    def attempt(self, name, *argv, thread='off'):
+        """(process, proxy) of one that serves a disk by io_uring and makes the attempt."""
+        proxy, theirs = self.socketpair()
+        process = self.start(
+            *LSI, '-drive', f'if=none,id=d,format=raw,aio=io_uring,file={self.disk()}',
+            '-device', 'scsi-hd,drive=d,bus=lsi.0',
+            '-object', f'x-remote-object,id=robj,devid=lsi,fd={theirs.fileno()}',
+            '-object', f'x-sandbox-test,id=t,attempt={name},thread={thread}', *argv, fds=[theirs])
+        return process, proxy
+
+    def log_of(self, name, status, *argv, **keywords):
+        process, proxy = self.attempt(name, *argv, **keywords)
+        proxy.close()
+        text = self.ends(process, status)
+        if 'no io_uring' in text or 'has an io_uring' in text:
+            self.skipTest('the kernel refuses io_uring')
+        return text
+
+    def check(self, name, ended, what):
+        for thread in ('off', 'on'):
+            with self.subTest(thread=thread):
+                if ended:
+                    self.assertRegex(self.log_of(name, -signal.SIGSYS, thread=thread),
+                                     rf'sandbox: system call {what} \(number \d+\) is not allowed')
+                else:
+                    self.assertIn(f'sandbox-test: {name}: {what}\n',
+                                  self.log_of(name, 0, thread=thread))
+
+    def test_x32(self):
+        # Another table of system calls; a kernel without it has nothing to forbid.
+        process, proxy = self.attempt('x32')
+        proxy.close()
+        self.assertEqual(process.wait(30), -signal.SIGSYS)
+
+    def test_a_ring_does_what_it_is_for(self):
+        self.assertIn('sandbox-test: ring-read: done, 512\n', self.log_of('ring-read', 0))
+
+    def test_without_a_sandbox(self):
+        for name in ('open', 'socket', 'fork', 'mmap-exec', 'ring-setup'):
+            with self.subTest(name):
+                self.assertNotIn('not allowed', self.log_of(name, 0, '-sandbox', 'off'))
+
+    def test_log_lets_them_through(self):
+        for name in ('open', 'socket', 'fork', 'mmap-exec', 'ioctl'):
+            with self.subTest(name):
+                self.assertNotIn('not allowed', self.log_of(name, 0, '-sandbox', 'log'))
+
+
 add_rows(Modes, MODES)
 add_rows(Wrong, WRONG)
+add_rows(Attempts, [(name.replace('-', '_'), name, *row) for name, *row in ATTEMPTS])
 add_rows(RunWithWrong, [
     ('user', ['-runas', 'no-such-user'], "-runas no-such-user: there is no user 'no-such-user'"),
     ('group', ['-runas', 'root:no-such-group'], "there is no group 'no-such-group'"),

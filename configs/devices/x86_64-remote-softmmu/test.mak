@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The default profile, plus a PCI function that does on command what devices do. For the project's
-# own tests: never shipped.
+# The default profile, plus a PCI function that does on command what devices do, and an object that
+# does what the sandbox forbids. For the project's own tests: never shipped.
 
 # No vCPU, no board and nothing that drives one in this process.
 CONFIG_TCG=n
@@ -31,3 +31,4 @@ CONFIG_CODEC_ZLIB=y
 CONFIG_CODEC_ZSTD=y
 
 CONFIG_SANDBOX=y
+CONFIG_SANDBOX_TEST=y
