@@ -74,10 +74,12 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@scripts/demo --build-dir $(BUILD)
 
+# BENCH takes more of its options: make bench-remote BENCH='--only iops --rounds 9'
 bench-remote:
 	@scripts/install-deps build boot
+	@scripts/install-deps plots || true
 	@$(MAKE) --no-print-directory all
-	@tests/bench/bench-remote --build-dir $(BUILD)
+	@tests/bench/bench-remote --build-dir $(BUILD) $(BENCH)
 
 help:
 	@echo 'all                the programs of the target list (the default)'

@@ -190,21 +190,29 @@ static uint64_t next_random(Bench *b)
     return b->random;
 }
 
+/* READ or WRITE, as short as the disk allows. */
+static void make_cdb(const Bench *b, const Load *load, uint64_t lba, BenchCommand *command)
+{
+    const bool large = b->blocks > UINT32_MAX;
+    const unsigned width = large ? 8 : 4, length_at = large ? 12 : 7, count = load->bytes / 512;
+    uint8_t *cdb = command->cdb;
+
+    command->cdb_len = large ? 16 : 10;
+    cdb[0] = (large ? 0x88 : 0x28) | (load->in ? 0 : 2);
+    for (unsigned i = 0; i < width; i++) {
+        cdb[2 + i] = (uint8_t)(lba >> 8 * (width - 1 - i));
+    }
+    cdb[length_at] = (uint8_t)(count >> 8);
+    cdb[length_at + 1] = (uint8_t)count;
+}
+
 static void submit(Bench *b, Load *load, unsigned index)
 {
     const uint64_t places = b->blocks * 512 / load->bytes;
     const uint64_t place = load->random ? next_random(b) % places : load->next++ % places;
-    const uint32_t lba = (uint32_t)(place * (load->bytes / 512));
-    const uint32_t count = load->bytes / 512;
-    const BenchCommand command = {
-        .cdb = { load->in ? 0x28 : 0x2a, 0, lba >> 24, lba >> 16, lba >> 8, lba, 0, count >> 8,
-                 count },
-        .cdb_len = 10,
-        .in = load->in,
-        .len = load->bytes,
-        .segments = load->segments,
-    };
+    BenchCommand command = { .in = load->in, .len = load->bytes, .segments = load->segments };
 
+    make_cdb(b, load, place * (load->bytes / 512), &command);
     load->begun[index] = bench_now_ns();
     bench_driver_submit(&b->driver, index, &command);
 }

@@ -14,10 +14,19 @@ def ratio(row, names):
 
 def met(row, names):
     value = ratio(row, names)
-    if value is None or not row.aim:
+    if row.limit is not None and row.figures.get(names[0]) is not None:
+        value, (sign, bound) = row.figures[names[0]], ('<=', row.limit)
+    elif value is None or not row.aim:
         return ''
-    sign, bound = row.aim
+    else:
+        sign, bound = row.aim
     return 'yes' if (value <= bound if sign == '<=' else value >= bound) else 'no'
+
+
+def aim(row):
+    if row.limit is not None:
+        return f'at most {row.limit} {row.unit}'
+    return f'{SIGNS[row.aim[0]]} {row.aim[1]}' if row.aim else ''
 
 
 def cells(rows, names):
@@ -29,8 +38,7 @@ def cells(rows, names):
         table.append([row.title,
                       *('-' if f is None else f'{f:.{row.digits}f}' for f in figures), row.unit,
                       '' if value is None else f'{value:.2f}',
-                      f'{SIGNS[row.aim[0]]} {row.aim[1]}' if row.aim else '',
-                      met(row, names)])
+                      aim(row), met(row, names)])
     return table
 
 
@@ -60,7 +68,7 @@ def write_csv(path, groups, names):
             for row in rows:
                 value = ratio(row, names)
                 out.writerow([name, row.title, *(row.figures.get(n, '') for n in names), row.unit,
-                              '' if value is None else value, ' '.join(map(str, row.aim)),
+                              '' if value is None else value, aim(row),
                               met(row, names)])
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import guest_iops
 from sides import (TOP, Session, loaded_libraries, make_image, median, memory_kib, percentile,
-                   run, weigh)
+                   run, start_all, weigh)
 
 DEPTHS = (1, 4, 16, 64)
 CACHES = {'O_DIRECT': 'cache=none', 'page cache': 'cache=writeback'}
@@ -28,6 +28,7 @@ class Row:
     figures: dict  # by the side's name
     digits: int = 0
     aim: tuple = ()  # ('<=' or '>=', ratio)
+    limit: float = None  # that our figure must not exceed
     series: str = ''  # in a plot; with x
     x: float = None
     x_label: str = 'queue depth'
@@ -75,6 +76,20 @@ class Bench:
                     for session in sessions:
                         answers[order][session.side.name].append(session.ask(order))
         return answers
+
+    def sparse_image(self, name, size):
+        path = self.folder / f'{name}.img'
+        with open(path, 'ab') as out:
+            out.truncate(size)
+        return path
+
+    def host_load(self):
+        """guest-load, linked statically; it serves here, too."""
+        program = self.folder / 'guest-load'
+        if not program.exists():
+            run([*(os.environ.get('CC') or 'cc').split(), '-std=gnu11', '-O2', '-static',
+                 '-D_GNU_SOURCE', TOP / 'tests/bench/guest-load.c', '-o', program])
+        return program
 
     def load(self, kind, size, depth, segments=1, more=''):
         return f'load {kind} {size} {depth} {self.ms} {segments} {more}'.strip()
@@ -202,6 +217,103 @@ def group_device(bench):
     yield row('absent target, until its time-out', 'us', 'absent', lambda ns: ns / 1e3, 2)
 
 
+def group_sequential(bench):
+    """Sequential transfers, 4 at a time."""
+    for cache, drive in CACHES.items():
+        orders = {(kind, kib): bench.load(kind, kib * 1024, 4, segments)
+                  for kind in ('read', 'write') for kib, segments in ((128, 32), (1024, 64))}
+        answers = bench.turns(list(orders.values()), drive)
+        for (kind, kib), order in orders.items():
+            yield Row(f'{kind}, {cache}, {kib} KiB', 'MB/s',
+                      over_rounds(answers[order], lambda a, b=kib * 1024: iops(a) * b / 1e6),
+                      aim=('>=', 1.3) if kib == 1024 else ())
+    rates = [disk_rate(bench, 1 << 20) for _ in range(bench.rounds)]
+    yield Row('the backing store by itself: read, O_DIRECT, 1024 KiB', 'MB/s',
+              {'remote': median(rates) * (1 << 20) / 1e6})
+
+
+def disk_rate(bench, size):
+    output = run([bench.host_load(), bench.image(0), 4, bench.ms, size])
+    return int(output.split()[1])
+
+
+def group_devices(bench):
+    """4 KiB random reads, O_DIRECT, of several devices at once; the stock has a process for each"""
+    order = bench.load('randread', 4096, 16)
+    for devices in (1, 2, 4):
+        answers = bench.turns([order], 'cache=none', devices)
+        yield Row(f'{devices} devices, queue depth 16 each', 'IOPS',
+                  over_rounds(answers[order], iops), series='all devices', x=devices,
+                  x_label='devices')
+
+
+def group_many_devices(bench):
+    """1 to 64 devices; the stock has a process for each."""
+    first = {}
+    for devices in (1, 4, 16, 64):
+        disks = [bench.sparse_image(f'many{i}', 64 << 20) for i in range(devices)]
+        figures = defaultdict(dict)
+        for side in bench.sides:
+            if side.protocol == 'mpqemu':
+                figures['start'][side.name] = median(
+                    [start_all(side, disks) for _ in range(min(3, bench.rounds))]) / 1e6
+            with Session(side, bench.client, disks) as session:
+                figures['iops'][side.name] = iops(session.ask(bench.load('randread', 4096, 1)))
+                for name, kib in memory_kib(session.pids).items():
+                    figures[name][side.name] = kib
+        first = first or figures
+        plot = {'x': devices, 'x_label': 'devices'}
+        yield Row(f'{devices} devices: start to all config replies', 'ms', figures['start'], 1,
+                  series='start (ms)', **plot)
+        yield Row(f'{devices} devices: PSS', 'KiB', figures['Pss'], series='PSS (KiB)', **plot)
+        if devices > 1:
+            more = {side: (kib - first['Private_Dirty'][side]) / (devices - 1)
+                    for side, kib in figures['Private_Dirty'].items()}
+            yield Row(f'{devices} devices: private dirty memory of one more', 'KiB', more,
+                      limit=1024)
+        yield Row(f'{devices} devices: reads, queue depth 1 each', 'IOPS', figures['iops'],
+                  series='reads of all (IOPS)', **plot)
+
+
+def group_images(bench):
+    """Sparse images of 1 GiB to 4 TiB."""
+    for gib in (1, 32, 1024, 4096):
+        disk = bench.sparse_image('sparse', gib << 30)
+        starts, figures = {}, defaultdict(dict)
+        for side in bench.sides:
+            if side.protocol == 'mpqemu':
+                starts[side.name] = median(
+                    [start_all(side, [disk]) for _ in range(2 * bench.rounds)]) / 1e6
+            with Session(side, bench.client, [disk]) as session:
+                figures['iops'][side.name] = iops(session.ask(bench.load('randread', 4096, 16)))
+                figures['pss'][side.name] = memory_kib(session.pids)['Pss']
+        plot = {'x': gib, 'x_label': 'GiB'}
+        yield Row(f'{gib} GiB: start to config reply', 'ms', starts, 1, series='start (ms)', **plot)
+        yield Row(f'{gib} GiB: PSS after reads', 'KiB', figures['pss'], series='PSS (KiB)', **plot)
+        yield Row(f'{gib} GiB: reads of holes, queue depth 16', 'IOPS', figures['iops'],
+                  series='reads (IOPS)', **plot)
+
+
+def group_regions(bench):
+    """Guest memory announced anew each millisecond, in 1 to 7 regions, under load."""
+    orders = {n: bench.load('randread', 4096, 16, 1, n) for n in (1, 2, 4, 7)}
+    answers = bench.turns(list(orders.values()))
+    for regions, order in orders.items():
+        yield Row(f'{regions} regions: reads, page cache, queue depth 16', 'IOPS',
+                  over_rounds(answers[order], iops), series='page cache, queue depth 16',
+                  x=regions, x_label='regions')
+
+
+def group_segments(bench):
+    """Commands of 48 KiB in 1 to 96 segments."""
+    orders = {n: bench.load('randread', 48 << 10, 4, n) for n in (1, 8, 32, 96)}
+    answers = bench.turns(list(orders.values()))
+    for segments, order in orders.items():
+        yield Row(f'{segments} segments: reads, page cache, queue depth 4', 'IOPS',
+                  over_rounds(answers[order], iops), series='page cache, queue depth 4',
+                  x=segments, x_label='segments')
+
+
 def group_proxy(bench):
     """A register read through our own x-pci-proxy-dev."""
     side = bench.sides[0]
@@ -220,11 +332,8 @@ def group_proxy(bench):
 
 def group_guest(bench):
     """4 KiB random reads in a TCG guest: vfio-user beside the same QEMU's own LSI."""
-    load = bench.folder / 'guest-load'
-    run([*(os.environ.get('CC') or 'cc').split(), '-std=gnu11', '-O2', '-static', '-D_GNU_SOURCE',
-         TOP / 'tests/bench/guest-load.c', '-o', load])
     try:
-        samples = guest_iops.measure(bench.sides[0].program, load, bench.rounds)
+        samples = guest_iops.measure(bench.sides[0].program, bench.host_load(), bench.rounds)
     except guest_iops.Unavailable as err:
         yield Row(f'not measured: {err}', '', {})
         return
@@ -241,6 +350,14 @@ GROUPS = {
     'registers': group_registers,
     'iops': group_iops,
     'device': group_device,
+
+
+    'sequential': group_sequential,
+    'devices': group_devices,
+    'many-devices': group_many_devices,
+    'images': group_images,
+    'regions': group_regions,
+    'segments': group_segments,
     'proxy': group_proxy,
     'guest': group_guest,
 }
