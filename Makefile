@@ -69,6 +69,22 @@ fuzz-lsi:
 	@$(NINJA) $(NINJAFLAGS) -C $(BUILD_ASAN) tests/fuzz/random-lsi
 	@$(BUILD_ASAN)/tests/fuzz/random-lsi --endless
 
+# The packages build themselves from the tree, so no build folder of this one is used.
+check-deb:
+	@scripts/install-deps build boot deb
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@$(TEST) deb
+
+deb:
+	@scripts/install-deps build deb
+	@scripts/build-deb $(BUILD)/deb
+
+VERSION = $(shell sed -n "s/^  version: '\(.*\)',/\1/p" meson.build)
+dist:
+	@mkdir -p $(BUILD)
+	@git archive --prefix=qemu-remote-$(VERSION)/ HEAD | xz > $(BUILD)/qemu-remote-$(VERSION).tar.xz
+	@echo $(BUILD)/qemu-remote-$(VERSION).tar.xz
+
 demo:
 	@scripts/install-deps build boot
 	@$(MAKE) --no-print-directory all
@@ -92,8 +108,10 @@ help:
 	@echo 'check-remote-asan  unit, cli, wire and device tests with ASan and UBSan'
 	@echo 'check-remote-slow  the slow ones'
 	@echo 'fuzz-lsi           drives the adapter at random until it is stopped'
+	@echo 'check-deb          builds the Debian packages, and tries them in a Debian of their own'
+	@echo 'deb, dist          the Debian packages; the source as a tar file'
 	@echo 'demo               boots a guest from a disk that this program serves'
 	@echo 'bench-remote       measures beside the stock remote'
 
 .PHONY: all install clean distclean check $(SUITE_CHECKS) check-interop check-remote \
-    check-remote-slow check-remote-asan fuzz-lsi demo bench-remote help
+    check-remote-slow check-remote-asan fuzz-lsi check-deb deb dist demo bench-remote help

@@ -461,6 +461,8 @@ class Guest:
         return boot
 
 
-def load_launcher():
-    """The launcher's package, which is beside this file."""
+def load_launcher(program=None):
+    """The launcher's package, which is beside this file, or that of an installed program."""
+    if program:
+        sys.path.insert(0, str(Path(program).resolve().parents[1] / "share/qemu-system-x86-remote"))
     return importlib.import_module("mpqemu_launcher")
