@@ -4,19 +4,39 @@
  * the script RAM (BAR 2) or in the chip's own registers (BAR 1, and BAR 0 in I/O space): drivers of
  * the 53C810 move memory to and from the registers, Linux keeps queue pointers in script RAM.
  *
- * The own windows are tested first and served without the bus: script RAM is a plain array, a
- * register byte goes through the same functions as the CPU's access, which only set state and
- * never run SCRIPTS (lsi_run() is the one executor and looks at the state after each instruction).
- * Whatever else is no guest memory is a master abort: -EFAULT, DSTAT.BF.
+ * The own windows (their bases are kept, since each instruction's fetch asks for them) are tested
+ * first and served without the bus: script RAM is a plain array, a register byte goes through the
+ * same functions as the CPU's access, which only set state and never run SCRIPTS (lsi_run() is the
+ * one executor and looks at the state after each instruction). Whatever else is no guest memory is
+ * a master abort: -EFAULT, DSTAT.BF.
  */
 #include "hw/scsi/lsi-internal.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define LSI_BAR_IO 0
-#define LSI_BAR_REGS 1
-#define LSI_BAR_RAM 2
+void lsi_windows_update(Lsi *s)
+{
+    for (unsigned bar = 0; bar < LSI_BARS; bar++) {
+        LsiWindow *w = &s->window[bar];
+        bool on = pci_bus_master(&s->pci) && pci_bar_base(&s->pci, bar, &w->base);
+
+        w->size = on ? pci_bar_size(&s->pci, bar) : 0;
+    }
+}
+
+/* As pci_bar_contains(), of every instruction's fetch. */
+static inline bool in_window(const Lsi *s, unsigned bar, uint64_t addr, uint64_t *off, size_t *len)
+{
+    const LsiWindow *w = &s->window[bar];
+
+    *off = addr - w->base;
+    if (*off >= w->size) {
+        return false;
+    }
+    *len = MIN(*len, w->size - *off);
+    return true;
+}
 
 static void lsi_self_read(Lsi *s, uint64_t off, uint8_t *buf, size_t len)
 {
@@ -45,9 +65,9 @@ int lsi_mem_read(Lsi *s, uint64_t addr, void *buf, size_t len)
     }
     while (len) {
         size_t n = len;
-        if (pci_bar_contains(&s->pci, LSI_BAR_RAM, addr, &off, &n)) {
+        if (in_window(s, LSI_BAR_RAM, addr, &off, &n)) {
             memcpy(p, s->st.ram + off, n);
-        } else if (pci_bar_contains(&s->pci, LSI_BAR_REGS, addr, &off, &n)) {
+        } else if (in_window(s, LSI_BAR_REGS, addr, &off, &n)) {
             lsi_self_read(s, off, p, n);
         } else {
             return pci_dma_read(&s->pci, addr, p, len);
@@ -69,9 +89,9 @@ int lsi_mem_write(Lsi *s, uint64_t addr, const void *buf, size_t len)
     }
     while (len) {
         size_t n = len;
-        if (pci_bar_contains(&s->pci, LSI_BAR_RAM, addr, &off, &n)) {
+        if (in_window(s, LSI_BAR_RAM, addr, &off, &n)) {
             memcpy(s->st.ram + off, p, n);
-        } else if (pci_bar_contains(&s->pci, LSI_BAR_REGS, addr, &off, &n)) {
+        } else if (in_window(s, LSI_BAR_REGS, addr, &off, &n)) {
             lsi_self_write(s, off, p, n);
         } else {
             return pci_dma_write(&s->pci, addr, p, len);
@@ -91,7 +111,7 @@ int lsi_io_read(Lsi *s, uint32_t addr, void *buf, size_t len)
     if (!pci_bus_master(&s->pci)) {
         return -EPERM;
     }
-    if (!pci_bar_contains(&s->pci, LSI_BAR_IO, addr, &off, &n) || n < len) {
+    if (!in_window(s, LSI_BAR_IO, addr, &off, &n) || n < len) {
         return -EFAULT;
     }
     lsi_self_read(s, off, buf, len);
@@ -106,7 +126,7 @@ int lsi_io_write(Lsi *s, uint32_t addr, const void *buf, size_t len)
     if (!pci_bus_master(&s->pci)) {
         return -EPERM;
     }
-    if (!pci_bar_contains(&s->pci, LSI_BAR_IO, addr, &off, &n) || n < len) {
+    if (!in_window(s, LSI_BAR_IO, addr, &off, &n) || n < len) {
         return -EFAULT;
     }
     lsi_self_write(s, off, buf, len);
@@ -121,14 +141,6 @@ bool lsi_fetch32(Lsi *s, uint64_t addr, uint32_t *val)
         lsi_dma_irq(s, DSTAT_BF);
         return false;
     }
-    *val = b[0] | b[1] << 8 | b[2] << 16 | (uint32_t)b[3] << 24;
+    *val = lsi_le32(b);
     return true;
-}
-
-uint64_t lsi_addr64(const Lsi *s, unsigned upper, uint32_t addr)
-{
-    if (!s->model->has_895a_regs || (s->st.reg[LSI_CCNTL1] & CCNTL1_DDAC)) {
-        return addr;
-    }
-    return (uint64_t)lsi_get32(s, upper) << 32 | addr;
 }

@@ -287,11 +287,20 @@ typedef struct LsiModel {
     PciDevOps pci;
 } LsiModel;
 
+/* An own BAR as the chip's bus master meets it; size 0: not at all. */
+typedef struct LsiWindow {
+    uint64_t base;
+    uint32_t size;
+} LsiWindow;
+
+enum { LSI_BAR_IO, LSI_BAR_REGS, LSI_BAR_RAM, LSI_BARS };
+
 struct Lsi {
     PciDev pci;
     const LsiModel *model;
     LsiState st;
-    /* live handles: can be rebuilt from st and the tasks */
+    /* live handles: can be rebuilt from config space, st and the tasks */
+    LsiWindow window[LSI_BARS];
     ScsiBus *scsi;
     LsiTask *current; /* connected now; NULL before the CDB is complete */
     LsiTask *tasks, *zombies;
@@ -311,10 +320,14 @@ static inline int32_t lsi_sext24(uint32_t v)
     return (int32_t)(v << 8) >> 8;
 }
 
+static inline uint32_t lsi_le32(const uint8_t *p)
+{
+    return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
 static inline uint32_t lsi_get32(const Lsi *s, unsigned off)
 {
-    const uint8_t *p = &s->st.reg[off];
-    return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
+    return lsi_le32(&s->st.reg[off]);
 }
 
 static inline void lsi_put32(Lsi *s, unsigned off, uint32_t v)
@@ -339,6 +352,7 @@ bool lsi_attach(PciDev *pci, GError **errp);
 void lsi_detach(PciDev *pci);
 void lsi_drain(PciDev *pci, void (*idle)(void *), void *opaque);
 void lsi_reset(PciDev *pci);
+void lsi_cfg_write(PciDev *pci, unsigned addr, uint32_t value, unsigned len);
 bool lsi_realize(Device *dev, const LsiModel *model, GError **errp);
 void lsi_unrealize(Device *dev);
 extern const OptDesc lsi_props[];
@@ -347,7 +361,7 @@ extern const OptDesc lsi_props[];
 #define LSI_PCI_OPS                                                                                \
     .vendor = 0x1000, .subsys_vendor = 0x1000, .subsys = 0x1000, .class_code = 0x010000,           \
     .int_pin = 1, .attach = lsi_attach, .detach = lsi_detach, .drain = lsi_drain,                  \
-    .reset = lsi_reset
+    .reset = lsi_reset, .cfg_write = lsi_cfg_write
 #define LSI_REG_BAR(kind_, size_)                                                                  \
     {                                                                                              \
         .kind = (kind_), .size = (size_), .min = 1, .max = 4, .read = lsi_reg_read,                \
@@ -387,13 +401,29 @@ void lsi_hth_timer_fired(void *opaque);
 /* 0 or -errno; a failure is a bus fault. Own BARs are served without the bus. */
 int lsi_mem_read(Lsi *s, uint64_t addr, void *buf, size_t len);
 int lsi_mem_write(Lsi *s, uint64_t addr, const void *buf, size_t len);
+/* len bytes of script RAM in place, NULL if they are not there. */
+static inline uint8_t *lsi_ram_at(Lsi *s, uint64_t addr, size_t len)
+{
+    const LsiWindow *w = &s->window[LSI_BAR_RAM];
+    uint64_t off = addr - w->base;
+
+    return off < w->size && len <= w->size - off ? s->st.ram + off : NULL;
+}
 /* In I/O space (SIOM, DIOM): the own BAR 0 only. */
 int lsi_io_read(Lsi *s, uint32_t addr, void *buf, size_t len);
 int lsi_io_write(Lsi *s, uint32_t addr, const void *buf, size_t len);
 /* A little-endian dword. False: bus fault raised. */
 bool lsi_fetch32(Lsi *s, uint64_t addr, uint32_t *val);
+/* Config space has changed: where the own windows are now. */
+void lsi_windows_update(Lsi *s);
 /* addr with the upper dword from register upper, where the chip has one. */
-uint64_t lsi_addr64(const Lsi *s, unsigned upper, uint32_t addr);
+static inline uint64_t lsi_addr64(const Lsi *s, unsigned upper, uint32_t addr)
+{
+    if (!s->model->has_895a_regs || (s->st.reg[LSI_CCNTL1] & CCNTL1_DDAC)) {
+        return addr;
+    }
+    return (uint64_t)lsi_get32(s, upper) << 32 | addr;
+}
 
 /* ---- lsi-scripts.c ---- */
 /* Starts or continues at DSP. */

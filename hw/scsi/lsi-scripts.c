@@ -293,6 +293,26 @@ static void insn_transfer(Lsi *s, uint32_t insn)
 
 /* ---- execution ---- */
 
+/* Its two dwords go to DBC and DCMD, and to DSPS. False: bus fault. */
+static bool fetch(Lsi *s, uint32_t dsp, uint32_t *insn)
+{
+    uint64_t addr = lsi_addr64(s, LSI_SFS, dsp);
+    const uint8_t *p = lsi_ram_at(s, addr, 8);
+    uint8_t words[8];
+
+    if (p) {
+        memcpy(words, p, sizeof(words));
+    } else if (lsi_mem_read(s, addr, words, sizeof(words))) {
+        lsi_dma_irq(s, DSTAT_BF);
+        return false;
+    }
+    memcpy(s->st.fetch, words, sizeof(words));
+    memcpy(&s->st.reg[LSI_DBC], words, 4);
+    memcpy(&s->st.reg[LSI_DSPS], words + 4, 4);
+    *insn = lsi_le32(words);
+    return true;
+}
+
 static void step(Lsi *s)
 {
     LsiState *st = &s->st;
@@ -303,14 +323,10 @@ static void step(Lsi *s)
         lsi_illegal(s);
         return;
     }
-    if (lsi_mem_read(s, lsi_addr64(s, LSI_SFS, dsp), st->fetch, sizeof(st->fetch))) {
-        lsi_dma_irq(s, DSTAT_BF);
+    if (!fetch(s, dsp, &insn)) {
         return;
     }
-    memcpy(&st->reg[LSI_DBC], st->fetch, 4); /* DBC and DCMD */
-    memcpy(&st->reg[LSI_DSPS], st->fetch + 4, 4);
     lsi_put32(s, LSI_DSP, dsp + 8);
-    insn = lsi_get32(s, LSI_DBC);
     trace(LSI, "%08x: %08x %08x", dsp, insn, lsi_get32(s, LSI_DSPS));
     switch (insn >> 30) {
     case 0:

@@ -81,7 +81,14 @@ void lsi_reset(PciDev *pci)
     memset(s->st.ram, 0, sizeof(s->st.ram));
     s->st.resel_lost = 0;
     s->frozen = false;
+    lsi_windows_update(s);
     scsi_bus_power_on(s->scsi);
+}
+
+void lsi_cfg_write(PciDev *pci, unsigned addr G_GNUC_UNUSED, uint32_t value G_GNUC_UNUSED,
+                   unsigned len G_GNUC_UNUSED)
+{
+    lsi_windows_update((Lsi *)pci);
 }
 
 bool lsi_realize(Device *dev, const LsiModel *model, GError **errp)
