@@ -41,7 +41,8 @@ typedef struct Machine {
     Device *cd;
     MemDisk *disk[6];
     uint8_t *ram, *high;
-    unsigned insns; /* in the script */
+    unsigned n_insns, next; /* of the script: instructions, and where the next one goes */
+    uint16_t insn[SCRIPT_MAX];
     bool irq;
     const uint8_t *data;
     size_t left;
@@ -279,18 +280,28 @@ static void step_memory(Machine *m)
 
 static void step_insn(Machine *m)
 {
-    uint32_t at = SCRIPT + m->insns++ % SCRIPT_MAX * 8;
-    uint32_t insn = take32(m);
+    uint32_t insn = take32(m), address = take_address(m), at;
 
+    if (m->next > SCRIPT_MAX * 8 - 12) {
+        m->next = 0;
+    }
+    m->insn[m->n_insns++ % SCRIPT_MAX] = m->next;
+    at = SCRIPT + m->next;
     put_guest(m, at, insn);
-    put_guest(m, at + 4, take_address(m));
+    put_guest(m, at + 4, address);
+    m->next += 8;
+    if (insn >> 29 == 6) { /* memory move: both ends alike */
+        put_guest(m, at + 8, (take_address(m) & ~3u) | (address & 3));
+        m->next += 4;
+    }
 }
 
 static void step_start(Machine *m)
 {
     unsigned n = take8(m);
+    uint32_t in_ram = BAR_RAM + (n & 0x7f) * 8, in_guest = SCRIPT + m->insn[n % SCRIPT_MAX];
 
-    pci_bar_write(m->pci, 1, LSI_DSP, (n & 0x80 ? BAR_RAM : SCRIPT) + (n & 0x7f) * 8, 4);
+    pci_bar_write(m->pci, 1, LSI_DSP, n % 8 == 0 ? in_ram : in_guest, 4);
     turns(m, 2);
 }
 
@@ -306,7 +317,8 @@ static uint32_t emit(Machine *m, uint32_t at, uint32_t a, uint32_t b)
     return at + 8;
 }
 
-/* Three data segments, then the driver goes on with what phase there is. */
+/* Three data segments, the last one for all that is left; then the driver goes on with what phase
+ * there is. */
 static void put_driver(Machine *m, unsigned id, unsigned n_msg, unsigned n_cdb)
 {
     const uint32_t phases = DRIVER + 0x20, cmd = DRIVER + 0x80, in = DRIVER + 0xa0;
@@ -372,8 +384,12 @@ static void step_command(Machine *m)
     for (unsigned i = 0; i < 3; i++) {
         uint32_t len = take8(m);
 
-        put_guest(m, TABLE + 8 * i, len & 0x80 ? (len & 0x7f) << 9 : len & 0x7f);
+        len = len & 0x80 ? (len & 0x3f) << 9 : len & 0x7f;
+        put_guest(m, TABLE + 8 * i, i == 2 ? 0x8000 : len + 1);
         put_guest(m, TABLE + 8 * i + 4, DATA + 0x8000 * i);
+    }
+    for (unsigned n = take8(m) % 64, i = 0; i < n; i++) {
+        m->ram[DATA + i] = take8(m); /* of a parameter list, say */
     }
     put_driver(m, id, n_msg, n_cdb ? n_cdb : 1);
     pci_bar_write(m->pci, 1, LSI_DSA, TABLE, 4);

@@ -87,36 +87,145 @@ static uint32_t random_insn(GRand *rnd)
     }
 }
 
+/* CDBs that mean something, to be changed here and there: op, length, and the rest. */
+static const struct Cdb {
+    uint8_t len, cdb[16];
+} cdbs[] = {
+    { 6, { 0x00 } },
+    { 6, { 0x03, 0, 0, 0, 18 } },
+    { 6, { 0x08, 0, 0, 1, 2 } },
+    { 6, { 0x0a, 0, 0, 1, 2 } },
+    { 6, { 0x12, 0, 0, 0, 36 } },
+    { 6, { 0x12, 1, 0x00, 0, 64 } },
+    { 6, { 0x12, 1, 0x80, 0, 64 } },
+    { 6, { 0x12, 1, 0x83, 0, 64 } },
+    { 6, { 0x12, 1, 0xb0, 0, 64 } },
+    { 6, { 0x12, 1, 0xb1, 0, 64 } },
+    { 6, { 0x12, 1, 0xb2, 0, 64 } },
+    { 6, { 0x15, 0x10, 0, 0, 24 } },
+    { 6, { 0x1a, 0, 0x3f, 0, 255 } },
+    { 6, { 0x1a, 8, 0x08, 0, 64 } },
+    { 6, { 0x1b, 0, 0, 0, 2 } },
+    { 6, { 0x1b, 0, 0, 0, 3 } },
+    { 6, { 0x1e, 0, 0, 0, 1 } },
+    { 6, { 0x16 } },
+    { 6, { 0x17 } },
+    { 10, { 0x25 } },
+    { 10, { 0x28, 0, 0, 0, 0, 1, 0, 0, 4 } },
+    { 10, { 0x28, 0, 0, 0, 3, 0xf0, 0, 2, 0 } },
+    { 10, { 0x2a, 0, 0, 0, 0, 1, 0, 0, 4 } },
+    { 10, { 0x2a, 8, 0, 0, 3, 0xf0, 0, 2, 0 } },
+    { 10, { 0x2b, 0, 0, 0, 0, 1 } },
+    { 10, { 0x2e, 2, 0, 0, 0, 1, 0, 0, 4 } },
+    { 10, { 0x2f, 0, 0, 0, 0, 1, 0, 0, 4 } },
+    { 10, { 0x2f, 2, 0, 0, 0, 1, 0, 0, 4 } },
+    { 10, { 0x2f, 6, 0, 0, 0, 1, 0, 0, 4 } },
+    { 10, { 0x35 } },
+    { 10, { 0x41, 0, 0, 0, 0, 1, 0, 0, 4 } },
+    { 10, { 0x42, 0, 0, 0, 0, 0, 0, 0, 24 } },
+    { 10, { 0x43, 0, 0, 0, 0, 0, 0, 0, 64 } },
+    { 10, { 0x43, 2, 2, 0, 0, 0, 1, 0, 64 } },
+    { 10, { 0x46, 0, 0, 0, 0, 0, 0, 0, 128 } },
+    { 10, { 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8 } },
+    { 10, { 0x4d, 0, 0x40, 0, 0, 0, 0, 0, 64 } },
+    { 10, { 0x4d, 0, 0x42, 0, 0, 0, 0, 0, 64 } },
+    { 10, { 0x4d, 0, 0x6f, 0, 0, 0, 0, 0, 64 } },
+    { 10, { 0x51, 0, 0, 0, 0, 0, 0, 0, 34 } },
+    { 10, { 0x52, 1, 0, 0, 0, 1, 0, 0, 36 } },
+    { 10, { 0x55, 0x10, 0, 0, 0, 0, 0, 0, 28 } },
+    { 10, { 0x5a, 0, 0x3f, 0, 0, 0, 0, 0, 255 } },
+    { 10, { 0x5e, 0, 0, 0, 0, 0, 0, 0, 64 } },
+    { 10, { 0x5e, 3, 0, 0, 0, 0, 0, 0, 64 } },
+    { 10, { 0x5f, 0, 0, 0, 0, 0, 0, 0, 24 } },
+    { 10, { 0x5f, 1, 1, 0, 0, 0, 0, 0, 24 } },
+    { 10, { 0x5f, 4, 1, 0, 0, 0, 0, 0, 24 } },
+    { 10, { 0x5f, 6, 0, 0, 0, 0, 0, 0, 24 } },
+    { 16, { 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4 } },
+    { 16, { 0x89, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1 } },
+    { 16, { 0x8a, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4 } },
+    { 16, { 0x8e, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4 } },
+    { 16, { 0x8f, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4 } },
+    { 16, { 0x91 } },
+    { 16, { 0x93, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4 } },
+    { 16, { 0x93, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 64 } },
+    { 16, { 0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32 } },
+    { 16, { 0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64 } },
+    { 12, { 0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 64 } },
+    { 12, { 0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 1, 0 } },
+    { 12, { 0xa3, 0x0c, 1, 0x28, 0, 0, 0, 0, 0, 64 } },
+    { 12, { 0xa8, 0, 0, 0, 0, 1, 0, 0, 0, 4 } },
+    { 12, { 0xad, 0, 0, 0, 0, 0, 0, 0, 8, 4 } },
+    { 12, { 0xbb } },
+    { 12, { 0xbd, 0, 0, 0, 0, 0, 0, 0, 0, 8 } },
+    { 12, { 0xbe, 0, 0, 0, 0, 1, 0, 0, 2, 0x10 } },
+    { 12, { 0xb9, 0, 0, 0, 2, 1, 0, 2, 3, 0x10 } },
+};
+
+static const struct Message {
+    uint8_t len, bytes[8];
+} messages[] = {
+    { 5, { 1, 3, 1, 12, 31 } },
+    { 4, { 1, 2, 3, 1 } },
+    { 8, { 1, 6, 4, 9, 0, 62, 1, 2 } },
+    { 1, { 0x06 } },
+    { 1, { 0x0d } },
+    { 1, { 0x0e } },
+    { 1, { 0x0c } },
+    { 2, { 0x22, 3 } },
+    { 3, { 1, 0, 9 } },
+    { 2, { 0x07, 0x08 } },
+};
+
+/* Parameter lists: MODE SELECT, UNMAP, PERSISTENT RESERVE OUT. */
+static const struct Params {
+    uint8_t len, bytes[28];
+} params[] = {
+    { 24, { 0, 0, 0, 0, 0x08, 0x12, 0x04 } },
+    { 24, { 0, 0, 0, 0, 0x08, 0x12, 0x00 } },
+    { 24, { 0, 22, 0, 16, [15] = 8, [19] = 8 } },
+    { 24, { [15] = 5 } },
+    { 24, { [7] = 5, [15] = 6 } },
+    { 24, { [7] = 5 } },
+    { 28, { [8] = 0x08, [9] = 0x12, [10] = 0x04 } },
+};
+
 static void put_command(GByteArray *out, GRand *rnd)
 {
-    static const uint8_t ops[] = {
-        0x00, 0x01, 0x03, 0x04, 0x08, 0x0a, 0x0b, 0x12, 0x15, 0x16, 0x17, 0x1a, 0x1b, 0x1d, 0x1e,
-        0x25, 0x28, 0x2a, 0x2b, 0x2e, 0x2f, 0x35, 0x3b, 0x3c, 0x41, 0x42, 0x43, 0x46, 0x4a, 0x4c,
-        0x4d, 0x51, 0x52, 0x55, 0x56, 0x57, 0x5a, 0x5e, 0x5f, 0x88, 0x89, 0x8a, 0x8e, 0x8f, 0x91,
-        0x93, 0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xad, 0xae, 0xaf, 0xb9, 0xbb, 0xbd, 0xbe,
-    };
-    static const uint8_t lengths[8] = { 6, 10, 10, 16, 16, 12, 10, 10 };
-    uint8_t op = g_rand_int_range(rnd, 0, 20) ? ops[g_rand_int_range(rnd, 0, sizeof(ops))]
-                                              : (uint8_t)g_rand_int(rnd);
-    uint8_t n_cdb = g_rand_int_range(rnd, 0, 16) ? lengths[op >> 5] : g_rand_int_range(rnd, 0, 18);
-    uint8_t head[5];
+    struct Cdb c = cdbs[g_rand_int_range(rnd, 0, G_N_ELEMENTS(cdbs))];
+    const struct Message *msg = &messages[g_rand_int_range(rnd, 0, G_N_ELEMENTS(messages))];
+    const struct Params *p = &params[g_rand_int_range(rnd, 0, G_N_ELEMENTS(params))];
+    uint8_t head[4], n = g_rand_int_range(rnd, 0, 12);
 
+    while (g_rand_int_range(rnd, 0, 3) == 0) {
+        c.cdb[g_rand_int_range(rnd, 0, 16)] = g_rand_int(rnd) & (g_rand_boolean(rnd) ? 7 : 0xff);
+    }
+    if (g_rand_int_range(rnd, 0, 20) == 0) {
+        c.cdb[0] = g_rand_int(rnd);
+        c.len = g_rand_int_range(rnd, 0, 17);
+    }
     head[0] = g_rand_int_range(rnd, 0, 7);
     head[1] = g_rand_int_range(rnd, 0, 5);
     head[2] = g_rand_int(rnd) & (g_rand_int_range(rnd, 0, 8) ? 0x5f : 0xff);
-    head[3] = g_rand_int_range(rnd, 0, 12);
-    head[4] = n_cdb;
+    head[3] = g_rand_boolean(rnd) ? msg->len : n;
     g_byte_array_append(out, head, sizeof(head));
-    put_random(out, rnd, head[2] & 0x20 ? head[3] : 0);
-    for (unsigned i = 0; i < n_cdb; i++) {
-        uint8_t b = i == 0 ? op : 0;
-
-        if (i && g_rand_int_range(rnd, 0, 3) == 0) {
-            b = (uint8_t)g_rand_int(rnd) & (g_rand_boolean(rnd) ? 0x07 : 0xff);
+    g_byte_array_append(out, &c.len, 1);
+    if (head[2] & 0x20) {
+        if (head[3] == msg->len) {
+            g_byte_array_append(out, msg->bytes, msg->len);
+        } else {
+            put_random(out, rnd, n);
         }
-        g_byte_array_append(out, &b, 1);
     }
-    put_random(out, rnd, 3);
+    g_byte_array_append(out, c.cdb, c.len);
+    put_random(out, rnd, 2);
+    head[0] = 0;
+    head[1] = g_rand_boolean(rnd) ? p->len : n;
+    g_byte_array_append(out, head, 2);
+    if (head[1] == p->len) {
+        g_byte_array_append(out, p->bytes, p->len);
+    } else {
+        put_random(out, rnd, n);
+    }
 }
 
 static void put_operands(GByteArray *out, GRand *rnd, LsiStep step)
@@ -136,7 +245,7 @@ static void put_operands(GByteArray *out, GRand *rnd, LsiStep step)
             n = insn >> (8 * i);
             g_byte_array_append(out, &n, 1);
         }
-        put_random(out, rnd, 5);
+        put_random(out, rnd, insn >> 29 == 6 ? 10 : 5);
         break;
     case STEP_MEMORY:
         put_random(out, rnd, 5);
