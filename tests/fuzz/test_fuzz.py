@@ -18,7 +18,7 @@ HERE = TOP / 'tests/fuzz'
 SECONDS = int(os.environ.get('FUZZ_SECONDS', '60'))
 FLAGS = ['-std=gnu11', '-g', '-O1', '-D_GNU_SOURCE', '-fsanitize=fuzzer,address,undefined',
          '-fno-sanitize-recover=all']
-LIBRARIES = ['glib-2.0', 'jansson']
+LIBRARIES = ['glib-2.0', 'gmodule-no-export-2.0', 'jansson']
 # What stands below all, the codecs, and the LSI with its targets on a driver of the test's.
 COMMON = ['util/*.c', 'hw/core/device.c', 'hw/core/guest-memory*.c', 'hw/pci/*.c']
 CODECS = ['remote/*.c']
