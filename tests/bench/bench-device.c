@@ -4,10 +4,10 @@
  *
  *   bench-device ROUNDS
  *
- * Prints lines of a name and a number: nanoseconds of CPU time for each access of a register at the device's
- * door (reg-read, reg-write), for each SCRIPTS instruction out of script RAM and out of guest memory
- * (insn-ram, insn-guest), and from the start of a script that selects a target which is not there
- * to its selection time-out (absent). One line of each for a round.
+ * Prints lines of a name and a number: nanoseconds of CPU time for each access of a register at the
+ * device's door (reg-read, reg-write), for each SCRIPTS instruction out of script RAM and out of
+ * guest memory (insn-ram, insn-guest), and from the start of a script that selects a target which
+ * is not there to its selection time-out (absent). One line of each for a round.
  */
 #include "lsi-harness.h"
 

@@ -2,7 +2,8 @@
 /*
  * See lsi-machine.h. The targets: a disk, one with 4096-byte blocks that can UNMAP, one that is
  * read-only, one whose medium fails in the middle, one with nothing on it, a CD, an empty drive,
- * and the first one's LUN 3. Their medium is memory; its requests can be kept, to be answered later.
+ * and the first one's LUN 3. Their medium is memory; its requests can be kept, and be answered
+ * later.
  *
  * STEP_COMMAND is what makes CDBs come far: a script that does what a driver's does, with data
  * tables of random lengths. Everything else has no idea of what it is doing. After each program the

@@ -2,8 +2,8 @@
 /*
  * Save and restore of the LSI. Each scenario runs twice: as it is, and with the device replaced by
  * a new one that is given the old one's state, wherever the scenario says so. Guest memory,
- * registers, interrupts and disks must come out the same. Then the loader, with streams that are not what
- * lsi_save() wrote.
+ * registers, interrupts and disks must come out the same. Then the loader, with streams that are
+ * not what lsi_save() wrote.
  */
 #include "hw/scsi/lsi.h"
 #include "lsi-harness.h"
