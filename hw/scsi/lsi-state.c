@@ -28,6 +28,8 @@
 /* GEN and HTH: 2.048 s, 16 times that with the scale bit. */
 #define TIMER_MAX_NS INT64_C(33000000000)
 #define NO_INDEX 0xffff
+/* Those past LSI_MAX_TASKS are refused, but wait for somebody to take their status. */
+#define TASKS_MAX (4 * LSI_MAX_TASKS)
 
 /* What a stream says, until it is known to be good. */
 typedef struct Parsed {
@@ -332,7 +334,7 @@ static void parse(const Lsi *s, Parsed *p, StreamIn *in)
     fields_parse(&p->st, in);
     p->gen_ns = (int64_t)stream_get(in, "gen timer", 8, TIMER_MAX_NS);
     p->hth_ns = (int64_t)stream_get(in, "hth timer", 8, TIMER_MAX_NS);
-    p->n_tasks = (unsigned)stream_get(in, "tasks", 2, LSI_MAX_TASKS);
+    p->n_tasks = (unsigned)stream_get(in, "tasks", 2, TASKS_MAX);
     p->task = g_new0(struct ParsedTask, p->n_tasks);
     for (unsigned i = 0; i < p->n_tasks && !stream_failed(in); i++) {
         task_parse(p, i, in);
