@@ -54,7 +54,8 @@ class Side:
     link: str = ''  # more options of the object that has the socket
 
     def arguments(self, disks, fds, drive=''):
-        """The command line; each of `fds` is a device's socket, or a word in its place."""
+        """The command line; each of `fds` is a device's socket, or a word in its place. Sides
+        share images."""
         vfio_user = self.protocol == 'vfio-user'
         words = [self.program, '-machine', 'x-remote,vfio-user=on' if vfio_user else 'x-remote',
                  '-nodefaults', '-display', 'none']
@@ -62,7 +63,7 @@ class Side:
             words += ['-device', f'lsi53c895a,id=lsi{i}',
                       '-drive', f'if=none,id=drive{i},format=raw,file={disk}'
                                 + (f',{drive}' if drive else ''),
-                      '-device', f'scsi-hd,drive=drive{i},bus=lsi{i}.0,scsi-id=0']
+                      '-device', f'scsi-hd,drive=drive{i},bus=lsi{i}.0,scsi-id=0,share-rw=on']
         for i, fd in enumerate(fds):
             kind = (f'x-vfio-user-server,id=link{i},device=lsi{i}' if vfio_user
                     else f'x-remote-object,id=link{i},devid=lsi{i}')
