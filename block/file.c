@@ -19,6 +19,7 @@
  */
 #include "block/drivers.h"
 #include "block/engine.h"
+#include "block/image-lock.h"
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -35,11 +36,10 @@
 #define ALIGN_MAX 4096
 
 enum { AIO_DEFAULT = -1, AIO_THREADS, AIO_NATIVE, AIO_IO_URING };
-enum { LOCKING_OFF, LOCKING_AUTO };
+enum { LOCKING_OFF, LOCKING_ON, LOCKING_AUTO };
 
 static const char *const aio_names[] = { "threads", "native", "io_uring", NULL };
-/* Image locks are not taken yet, so "on", which demands them, is no value. */
-static const char *const locking_names[] = { "off", "auto", NULL };
+static const char *const locking_names[] = { "off", "on", "auto", NULL };
 
 typedef struct FileState {
     char *filename;
@@ -66,7 +66,7 @@ static const OptDesc file_opts[] = {
       .offset = offsetof(FileState, locking),
       .def = LOCKING_AUTO,
       .names = locking_names,
-      .help = "image locks" },
+      .help = "image locks; auto: where the file system has them" },
     { 0 },
 };
 
@@ -223,6 +223,21 @@ static bool choose_engine(BlockNode *node, FileState *s, GError **errp)
     return true;
 }
 
+static bool settle_locking(FileState *s, int fd, GError **errp)
+{
+    int res = s->locking == LOCKING_OFF ? 0 : image_lock_probe(fd);
+
+    if (res && s->locking == LOCKING_ON) {
+        return error_set(errp, "'%s' can't be locked (locking=on): %s", s->filename,
+                         g_strerror(-res));
+    }
+    if (res) {
+        log_line(NULL, "no image locks on '%s': %s", s->filename, g_strerror(-res));
+        s->locking = LOCKING_OFF;
+    }
+    return true;
+}
+
 static bool file_open_kind(BlockNode *node, bool want_device, GError **errp)
 {
     FileState *s = node->state;
@@ -241,7 +256,8 @@ static bool file_open_kind(BlockNode *node, bool want_device, GError **errp)
         return open_failed(s, errno, errp);
     }
     if (!check_kind(s, &st, want_device, errp) || !find_size(node, s, fd, &st, errp) ||
-        !find_align(node, s, fd, errp) || !choose_engine(node, s, errp)) {
+        !find_align(node, s, fd, errp) || !choose_engine(node, s, errp) ||
+        !settle_locking(s, fd, errp)) {
         return false;
     }
     node->filename = g_strdup(s->filename);
@@ -264,6 +280,13 @@ static void file_close(BlockNode *node)
     FileState *s = node->state;
 
     fd_clear(&s->fd);
+}
+
+static bool file_lock(BlockNode *node, BlockAccess from, BlockAccess to, GError **errp)
+{
+    FileState *s = node->state;
+
+    return s->locking == LOCKING_OFF || image_lock_change(s->fd, s->filename, from, to, errp);
 }
 
 /* --- running --- */
@@ -327,6 +350,7 @@ const BlockDriver block_file_driver = {
     .detach = file_detach,
     .submit = file_submit,
     .cancel = file_cancel,
+    .lock = file_lock,
     .can_resize = true,
 };
 
@@ -340,5 +364,6 @@ const BlockDriver block_host_device_driver = {
     .detach = file_detach,
     .submit = file_submit,
     .cancel = file_cancel,
+    .lock = file_lock,
     .host_fd = file_host_fd,
 };

@@ -129,6 +129,16 @@ Loop *block_graph_setup_loop(BlockGraph *graph, GError **errp)
     return graph->setup_loop;
 }
 
+GPtrArray *block_graph_nodes(BlockGraph *graph)
+{
+    return graph->nodes;
+}
+
+GPtrArray *block_graph_opening(BlockGraph *graph)
+{
+    return graph->opening;
+}
+
 const BlockEngineType *block_engine_find(const BlockGraph *graph, const char *name)
 {
     for (unsigned i = 0; graph->engines[i]; i++) {
@@ -266,16 +276,21 @@ static void drop_children(BlockNode *node)
 bool block_use(BlockNode *node, BlockUser *user, GError **errp)
 {
     BlockUser *other;
+    bool ok;
 
     block_graph_lock(node->graph);
     other = node->users;
-    if (!other || (other->shared && user->shared)) {
+    ok = !other || (other->shared && user->shared);
+    if (!ok) {
+        error_set(errp, "Drive '%s' is already in use by another device", node->name);
+    } else {
         user->next = other;
         node->users = user;
-        other = NULL;
+        ok = block_access_update(node->graph, errp);
+        node->users = ok ? user : other;
     }
     block_graph_unlock(node->graph);
-    return !other || error_set(errp, "Drive '%s' is already in use by another device", node->name);
+    return ok;
 }
 
 void block_unuse(BlockNode *node, BlockUser *user)
@@ -288,6 +303,7 @@ void block_unuse(BlockNode *node, BlockUser *user)
         link = &(*link)->next;
     }
     *link = user->next;
+    block_access_update(node->graph, NULL);
     block_graph_unlock(node->graph);
 }
 
@@ -311,6 +327,9 @@ static void node_free(BlockNode *node)
     g_free(node->filename);
     g_free(node->id);
     g_free(node);
+    block_graph_lock(graph);
+    block_access_update(graph, NULL);
+    block_graph_unlock(graph);
 }
 
 void block_close(BlockNode *node)
@@ -526,14 +545,24 @@ void block_opts_inherit(const Opts *parent, Opts *child)
     }
 }
 
+/* The driver reads the child from now on. */
+static BlockNode *adopt(BlockNode *parent, BlockNode *child, const char *role, bool owned,
+                        GError **errp)
+{
+    bool ok;
+
+    block_graph_lock(parent->graph);
+    block_add_child(parent, child, role, owned);
+    ok = block_access_update(parent->graph, errp);
+    block_graph_unlock(parent->graph);
+    return ok ? child : NULL;
+}
+
 BlockNode *block_open_child_opts(BlockNode *parent, Opts *nested, const char *role, GError **errp)
 {
     BlockNode *child = block_node_open(parent->graph, nested, NULL, true, errp);
 
-    if (child) {
-        block_add_child(parent, child, role, true);
-    }
-    return child;
+    return child ? adopt(parent, child, role, true, errp) : NULL;
 }
 
 BlockNode *block_open_child(BlockNode *parent, Opts *opts, const char *role, GError **errp)
@@ -547,7 +576,7 @@ BlockNode *block_open_child(BlockNode *parent, Opts *opts, const char *role, GEr
     } else if (name) {
         child = block_find(parent->graph, name);
         if (child) {
-            block_add_child(parent, child, role, false);
+            child = adopt(parent, child, role, false, errp);
         } else {
             error_set(errp, "There is no block node '%s'", name);
         }

@@ -9,6 +9,14 @@
 void block_graph_lock(BlockGraph *graph);
 void block_graph_unlock(BlockGraph *graph);
 
+/* Of BlockNode, children before parents; and those that are being opened, parents before children.
+ * Under the graph's lock. */
+GPtrArray *block_graph_nodes(BlockGraph *graph);
+GPtrArray *block_graph_opening(BlockGraph *graph);
+/* access.c: settles anew what is done with each node, and the image locks. On failure nothing has
+ * changed. Under the graph's lock. */
+bool block_access_update(BlockGraph *graph, GError **errp);
+
 static inline unsigned block_n_children(const BlockNode *node)
 {
     return node->children ? node->children->len : 0;

@@ -430,6 +430,7 @@ const BlockDriver block_qcow2_driver = {
     .open = qcow2_open,
     .close = qcow2_close,
     .submit = qcow2_submit,
+    .metadata = true,
     .can_resize = true,
     .caches = true,
 };

@@ -169,6 +169,7 @@ BlockUser *disk_claim_node(ScsiDisk *disk, const Device *dev, BlockNode *node, G
 
     user->name = device_name(dev);
     user->shared = disk->share_rw;
+    user->fixed_size = disk->cd;
     user->resized = node_resized;
     user->opaque = disk;
     if (!block_use(node, user, errp)) {

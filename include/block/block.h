@@ -20,6 +20,17 @@ typedef struct BlockNode BlockNode;
 typedef struct BlockReq BlockReq;
 typedef struct BlockGraph BlockGraph;
 
+/* What an image is used for; 1 << n for the n of the image locks. */
+enum {
+    BLOCK_PERM_READ = 1u << 0, /* what is read makes sense together */
+    BLOCK_PERM_WRITE = 1u << 1,
+    BLOCK_PERM_RESIZE = 1u << 3,
+};
+
+typedef struct BlockAccess {
+    uint32_t uses, refuses; /* BLOCK_PERM_*; refuses: that others use it */
+} BlockAccess;
+
 /* One wait for a node, embedded in the waiter's own struct; the block layer's until idle. */
 typedef struct BlockDrain {
     void (*idle)(void *opaque);
@@ -100,6 +111,10 @@ typedef struct BlockDriver {
     void (*cancel)(BlockNode *node, BlockReq *req);
     /* Optional: the open device of the host that the node is, byte for byte; stays the node's. */
     int (*host_fd)(const BlockNode *node);
+    /* Optional, of files: tells other processes, or refuses with an error if one is in the way;
+     * giving up what one has never fails. Under the graph's lock, any thread. */
+    bool (*lock)(BlockNode *node, BlockAccess from, BlockAccess to, GError **errp);
+    bool metadata;   /* keeps some of its own in its file, which so nobody else may write */
     bool can_resize; /* submit takes BLOCK_RESIZE */
     bool caches;     /* keeps writes back itself, so FLUSH comes also with cache.no-flush */
 } BlockDriver;
@@ -115,7 +130,8 @@ typedef struct BlockChild {
 typedef struct BlockUser BlockUser;
 struct BlockUser {
     const char *name; /* for errors */
-    bool shared;      /* others that are may have the node, too */
+    bool shared;      /* others that are may have the node, too; other processes may write it */
+    bool fixed_size;  /* nobody may resize it */
     /* Optional: node->size has changed. On the node's loop; takes or releases no node. */
     void (*resized)(void *opaque);
     void *opaque;
@@ -159,6 +175,8 @@ struct BlockNode {
     BlockStats stats;
     /* the block layer's own */
     BlockUser *users;   /* devices that have taken it */
+    BlockAccess access; /* by users and the nodes above; wanted: while that is settled anew */
+    BlockAccess wanted;
     GArray *children;   /* of BlockChild; NULL: none */
     unsigned n_parents; /* edges from above */
     bool auto_named;
@@ -210,8 +228,8 @@ BlockNode *block_find(BlockGraph *graph, const char *name);
  * error that says who has it, if a parent, a device or a machine has. Main thread. */
 bool block_del(BlockGraph *graph, const char *name, GError **errp);
 
-/* Takes node for a device, until block_unuse(). False and an error if another one has it. Any
- * thread. */
+/* Takes node for a device, until block_unuse(). False and an error if another one, or another
+ * process, has it. Any thread. */
 bool block_use(BlockNode *node, BlockUser *user, GError **errp);
 void block_unuse(BlockNode *node, BlockUser *user);
 
