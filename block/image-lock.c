@@ -8,10 +8,14 @@
  *   byte 100 + n   permission n is in use
  *   byte 200 + n   permission n is not granted to others
  *
- * Nobody ever waits. One takes one's own first and then looks for a contradiction: is what I use
- * refused by another one, is what I refuse in use? The look is F_OFD_GETLK for a write lock, which
- * finds a foreign read lock. Two that come at the same moment may both be refused, never both
- * served. The kernel releases all when the description is closed, also by SIGKILL.
+ * One takes one's own first and then looks for a contradiction: is what I use refused by another
+ * one, is what I refuse in use? The look is F_OFD_GETLK for a write lock, which finds a foreign read
+ * lock. Two that come at the same moment may both be refused, never both served.
+ *
+ * The kernel releases all when the description is closed. After SIGKILL that may be some time behind
+ * the end of the process: its ring has the description until what was in flight has ended. That
+ * protects the image from late writes, and is why a contradiction is given a moment to go away, so
+ * that whoever starts a killed process again isn't refused.
  */
 #include "block/image-lock.h"
 #include "util/error.h"
@@ -19,6 +23,7 @@
 #include <fcntl.h>
 
 enum { HELD_BASE = 100, REFUSED_BASE = 200, PERMS = 4 };
+enum { PATIENCE_US = 300000, PAUSE_US = 5000 };
 
 static const char *const perm_names[PERMS] = { "consistent read", "write", "write unchanged",
                                                "resize" };
@@ -73,33 +78,40 @@ static int look_at(int fd, off_t base, uint32_t perms, unsigned *n)
     return 0;
 }
 
-static bool refused(const char *filename, const char *shared, unsigned n, int res, GError **errp)
+/* What is in the way, for the message. */
+typedef struct Conflict {
+    const char *shared;
+    unsigned n;
+    int res;
+} Conflict;
+
+static bool refused(const char *filename, const Conflict *c, GError **errp)
 {
-    if (res == -EAGAIN || res == -EACCES) {
+    if (c->res == -EAGAIN) {
         return error_set(errp,
                          "Failed to get %s\"%s\" lock: is another process using the image '%s'?",
-                         shared, perm_names[n], filename);
+                         c->shared, perm_names[c->n], filename);
     }
-    return error_set(errp, "Failed to get %s\"%s\" lock on '%s': %s", shared, perm_names[n],
-                     filename, g_strerror(-res));
+    return error_set(errp, "Failed to get %s\"%s\" lock on '%s': %s", c->shared, perm_names[c->n],
+                     filename, g_strerror(-c->res));
 }
 
-static bool take(int fd, const char *filename, BlockAccess more, GError **errp)
+static int take(int fd, BlockAccess more, Conflict *c)
 {
-    unsigned n = 0;
-    int res = set_bytes(fd, F_RDLCK, HELD_BASE, more.uses, &n);
-
-    if (res == 0) {
-        res = look_at(fd, REFUSED_BASE, more.uses, &n);
+    c->shared = "";
+    c->res = set_bytes(fd, F_RDLCK, HELD_BASE, more.uses, &c->n);
+    if (c->res == 0) {
+        c->res = look_at(fd, REFUSED_BASE, more.uses, &c->n);
     }
-    if (res) {
-        return refused(filename, "", n, res, errp);
+    if (c->res) {
+        return c->res;
     }
-    res = set_bytes(fd, F_RDLCK, REFUSED_BASE, more.refuses, &n);
-    if (res == 0) {
-        res = look_at(fd, HELD_BASE, more.refuses, &n);
+    c->shared = "shared ";
+    c->res = set_bytes(fd, F_RDLCK, REFUSED_BASE, more.refuses, &c->n);
+    if (c->res == 0) {
+        c->res = look_at(fd, HELD_BASE, more.refuses, &c->n);
     }
-    return res == 0 || refused(filename, "shared ", n, res, errp);
+    return c->res;
 }
 
 static void drop(int fd, BlockAccess what)
@@ -116,9 +128,15 @@ bool image_lock_change(int fd, const char *filename, BlockAccess from, BlockAcce
     const BlockAccess more = { to.uses & ~from.uses, to.refuses & ~from.refuses };
     const BlockAccess less = { from.uses & ~to.uses, from.refuses & ~to.refuses };
 
-    if (!take(fd, filename, more, errp)) {
+    const gint64 end = g_get_monotonic_time() + PATIENCE_US;
+    Conflict conflict = { 0 };
+
+    while (take(fd, more, &conflict) != 0) {
         drop(fd, more);
-        return false;
+        if (conflict.res != -EAGAIN || g_get_monotonic_time() >= end) {
+            return refused(filename, &conflict, errp);
+        }
+        g_usleep(PAUSE_US);
     }
     drop(fd, less);
     return true;

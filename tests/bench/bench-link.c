@@ -68,10 +68,11 @@ void bench_reg_write(BenchLink *link, uint32_t reg, uint64_t value, uint32_t siz
 
 void bench_irq_wait(BenchLink *link)
 {
-    struct pollfd irq = { .fd = link->irq, .events = POLLIN };
+    struct pollfd fds[] = { { .fd = link->irq, .events = POLLIN }, { .fd = link->sock } };
     uint64_t count;
 
-    if (poll(&irq, 1, BENCH_SILENCE * 1000) != 1 ||
+    /* of the socket, only that it has been closed */
+    if (poll(fds, 2, BENCH_SILENCE * 1000) < 1 || !(fds[0].revents & POLLIN) ||
         read(link->irq, &count, sizeof(count)) != sizeof(count)) {
         bench_die("no interrupt");
     }
