@@ -9,7 +9,7 @@ all of them.
 import os
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import guest_iops
@@ -131,18 +131,39 @@ def group_iops(bench):
             yield Row(f'{words[kind]}, {cache}, queue depth {depth}', 'IOPS',
                       over_rounds(answers[order], iops), aim=('>=', aim) if aim else (),
                       series=f'{words[kind]}, {cache}', x=depth)
-        for depth in (1, 16):
-            rounds = answers[kinds['randread', depth]]
-            yield Row(f'read, {cache}, queue depth {depth}: CPU of the remote', 'us an I/O',
-                      over_rounds(rounds, cpu_us), 1,
+
+
+def group_cpu(bench):
+    """What one 4 KiB random read, O_DIRECT, costs."""
+    orders = {depth: bench.load('randread', 4096, depth) for depth in (1, 16)}
+    ours, stock = (side.name for side in bench.sides[:2])
+    quiet = without_polling(bench.sides[0])
+    answers = bench.turns(list(orders.values()), 'cache=none',
+                          sides=bench.sides + ([quiet] if quiet else []))
+    for depth, order in orders.items():
+        by_side = answers[order]
+
+        def row(title, unit, figure, digits, **more):
+            figures = over_rounds(by_side, figure)
+            figures.pop('without polling', None)
+            return Row(f'queue depth {depth}: {title}', unit, figures, digits, **more)
+        yield row('CPU of the remote', 'us', cpu_us, 1)
+        if quiet:
+            figures = over_rounds(by_side, cpu_us)
+            yield Row(f'queue depth {depth}: the same, remote with poll-max-ns=0', 'us',
+                      {ours: figures[quiet.name], stock: figures[stock]}, 1,
                       aim=('<=', 0.5) if depth == 16 else ())
-            yield Row(f'read, {cache}, queue depth {depth}: CPU of the client', 'us an I/O',
-                      over_rounds(rounds, lambda a: total('cpu_client')(a) / 1e3), 1)
-            yield Row(f'read, {cache}, queue depth {depth}: register accesses', 'an I/O',
-                      over_rounds(rounds,
-                                  lambda a: total('reg_reads')(a) + total('reg_writes')(a)), 2)
-            yield Row(f'read, {cache}, queue depth {depth}: interrupts', 'an I/O',
-                      over_rounds(rounds, total('irqs')), 2)
+        yield row('CPU of the client', 'us', lambda a: total('cpu_client')(a) / 1e3, 1)
+        yield row('register accesses', '',
+                  lambda a: total('reg_reads')(a) + total('reg_writes')(a), 2)
+        yield row('interrupts', '', total('irqs'), 2)
+
+
+def without_polling(side):
+    """None where the program has no such option."""
+    if 'poll-max-ns' not in run([side.program, '-object', 'x-remote-object,help']):
+        return None
+    return replace(side, name='without polling', link='poll-max-ns=0')
 
 
 def group_start(bench):
@@ -350,8 +371,7 @@ GROUPS = {
     'registers': group_registers,
     'iops': group_iops,
     'device': group_device,
-
-
+    'cpu': group_cpu,
     'sequential': group_sequential,
     'devices': group_devices,
     'many-devices': group_many_devices,
