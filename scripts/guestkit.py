@@ -11,7 +11,8 @@ kernel's log, syncs and powers off. check_image() then asks debugfs and e2fsck, 
 what really arrived on the disk.
 
 Packages are kept in a cache folder (build/cache in a checkout, else ~/.cache/mpqemu), so the
-network is used once.
+network is used once. The kernel is the release's own or, for Parts(newer=True), that of its
+backports, which the machine's apt need not know.
 """
 
 import hashlib
@@ -33,9 +34,12 @@ from pathlib import Path
 TOOLS = ("qemu-system-x86_64", "mke2fs", "debugfs", "e2fsck", "dpkg-deb", "apt-get")
 
 KERNEL_META = "linux-image-amd64"
+DEBIAN_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # The last two are the providers behind soft dependencies, which modinfo can't resolve: ext4 asks
 # for "crypto-crc32c", t10-pi for "crct10dif".
 MODULES = ("crc32c_generic", "crct10dif_generic", "sd_mod", "sym53c8xx", "ext4")
+# What a guest needs for a CD, and for programs that send SCSI commands of their own.
+MODULES_MORE = ("sr_mod", "sg", "isofs")
 # The driver waits 3 s after its bus reset for disks to spin up; ours don't.
 MODULE_ARGS = {"sym53c8xx": "settle=0"}
 KERNEL_ARGS = "console=ttyS0 root=/dev/sda panic=-1 mitigations=off nokaslr"
@@ -136,20 +140,20 @@ def default_cache():
     return Path(base) / "mpqemu"
 
 
-def _kernel_package():
+def _kernel_package(apt=()):
     """The package that Debian's kernel metapackage stands for today."""
-    shown = run(["apt-cache", "show", "--no-all-versions", KERNEL_META])
+    shown = run(["apt-cache", *apt, "show", "--no-all-versions", KERNEL_META])
     found = re.search(r"^Depends:.*?\b(linux-image-[0-9][^\s,|]*)", shown, re.M)
     if not found:
         raise GuestError(f"{KERNEL_META} names no kernel package")
     return found.group(1)
 
 
-def _download(name, cache):
-    """Downloads one package into the cache and returns its path; name() names it."""
+def _download(name, cache, apt=()):
+    """Downloads one package into the cache and returns its path; name(apt) names it."""
     # Into a folder of its own first: a download that was cut off must not look like a package.
     with tempfile.TemporaryDirectory(prefix="partial", dir=cache) as staging:
-        run(["apt-get", "-q", "download", name()], cwd=staging)
+        run(["apt-get", *apt, "-q", "download", name(apt)], cwd=staging)
         deb = next(Path(staging).glob("*.deb"))
         return deb.rename(cache / deb.name)
 
@@ -169,11 +173,39 @@ def _fetch(pattern, name, cache):
         return _download(name, cache)
 
 
-# Parts of the kernel's package worth keeping: the image and the modules that sd_mod, sym53c8xx
-# and ext4 can depend on. The other 4,000 modules stay packed.
+def _debian_archive():
+    """Of the archives that apt's sources name, Debian's own: where the backports are, too."""
+    said = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)",
+                "Identifier: Packages", "Origin: Debian", "Label: Debian"])
+    for uri, release, component in map(str.split, said.splitlines()):
+        if component == "main" and not release.endswith(("-updates", "-backports")):
+            return uri, f"{release}-backports"
+    raise GuestError("apt's sources name no archive of Debian")
+
+
+def _fetch_newer(cache):
+    """The kernel of the release's backports; apt looks there by a configuration of its own."""
+    cache = cache / "backports"
+    have = sorted(cache.glob("linux-image-[0-9]*.deb"))
+    if have:
+        return have[-1]
+    cache.mkdir(parents=True, exist_ok=True)
+    uri, suite = _debian_archive()
+    with tempfile.TemporaryDirectory(prefix="mpqapt") as folder:
+        sources = Path(folder) / "sources.list"
+        sources.write_text(f"deb [signed-by={DEBIAN_KEYS}] {uri} {suite} main\n")
+        apt = [f"-oDir::Etc::SourceList={sources}", "-oDir::Etc::SourceParts=/dev/null",
+               f"-oDir::State={folder}/state", f"-oDir::Cache={folder}/cache"]
+        run(["apt-get", *apt, "-qq", "update"])
+        return _download(_kernel_package, cache, apt)
+
+
+# Parts of the kernel's package worth keeping: the image and the modules that MODULES and
+# MODULES_MORE can depend on. The other 4,000 modules stay packed.
 KEEP = re.compile(r"/boot/vmlinuz-|/lib/modules/[^/]+/(modules\.builtin$|kernel/("
-                  r"(arch/x86/)?crypto|block|drivers/scsi/(scsi_[^/]*|sd_mod[^/]*|sym53c8xx_2/.*)|"
-                  r"fs/(ext4|jbd2|mbcache[^/]*)|lib)/?)|/bin/busybox$")
+                  r"(arch/x86/)?crypto|block|drivers/(cdrom|scsi/(scsi_[^/]*|s[dr]_mod[^/]*|"
+                  r"sg\.[^/]*|sym53c8xx_2/.*))|fs/(ext4|isofs|jbd2|mbcache[^/]*)|lib)/?)|"
+                  r"/bin/busybox$")
 
 
 def _unpack(deb, target):
@@ -228,9 +260,10 @@ def _modinfo(blob, key):
 class Parts:
     """The unpacked pieces a guest is made of: vmlinuz, busybox and modules in loading order."""
 
-    def __init__(self, cache=None):
+    def __init__(self, cache=None, newer=False):
         cache = Path(cache or default_cache())
-        kernel = self._unpacked(_fetch("linux-image-[0-9]*.deb", _kernel_package, cache))
+        kernel = self._unpacked(_fetch_newer(cache) if newer else
+                                _fetch("linux-image-[0-9]*.deb", _kernel_package, cache))
         self.busybox = self._find_busybox(cache)
         self.vmlinuz = next(kernel.glob("vmlinuz-*"))
         self.kernel = _vmlinux(self.vmlinuz) or self.vmlinuz
@@ -241,7 +274,9 @@ class Parts:
 
     @staticmethod
     def _unpacked(deb):
-        folder = deb.with_suffix("")
+        # What was unpacked for another KEEP lacks something.
+        kept = hashlib.sha256(KEEP.pattern.encode()).hexdigest()[:8]
+        folder = deb.with_name(f"{deb.stem}.{kept}")
         if not folder.is_dir():
             _unpack(deb, folder)
         return folder
@@ -251,7 +286,7 @@ class Parts:
         installed = Path("/bin/busybox")
         if installed.exists() and b"/ld-linux" not in installed.read_bytes():
             return installed
-        deb = _fetch("busybox-static_*.deb", lambda: "busybox-static", cache)
+        deb = _fetch("busybox-static_*.deb", lambda apt: "busybox-static", cache)
         return self._unpacked(deb) / "busybox"
 
     @staticmethod
@@ -316,24 +351,39 @@ class Cpio:
         return bytes(self._out)
 
 
-def make_initramfs(parts, path, init=INITRAMFS_INIT, programs=()):
+def _libraries(program):
+    """What a program is linked with: {path in the guest: file}, the dynamic loader included."""
+    try:
+        said = run(["ldd", program])
+    except GuestError:  # a static one
+        return {}
+    found = re.findall(r"^\s*(?:(\S+) => )?(/\S+) \(0x", said, re.M)
+    return {f"lib/{name}" if name else file.lstrip("/"): Path(file) for name, file in found}
+
+
+def make_initramfs(parts, path, init=INITRAMFS_INIT, programs=(), modules=MODULES, arguments=None):
     """Writes the initramfs: busybox, modules, and an init that mounts root= and goes there.
 
-    Another init does what it likes; programs are static ones that go to /bin, too.
+    Another init does what it likes; programs go to /bin, too, with the host's libraries;
+    arguments are further ones of modules.
     """
+    arguments = {**MODULE_ARGS, **(arguments or {})}
     cpio = Cpio()
-    for folder in ("bin", "dev", "proc", "root", "modules"):
+    for folder in ("bin", "dev", "lib", "lib64", "proc", "root", "sys", "modules"):
         cpio.folder(folder)
     cpio.device("dev/console", 5, 1)
     cpio.file("bin/busybox", parts.busybox.read_bytes(), 0o755)
+    files = {f"bin/{Path(program).name}": Path(program) for program in programs}
     for program in programs:
-        cpio.file(f"bin/{Path(program).name}", Path(program).read_bytes(), 0o755)
+        files.update(_libraries(program))
+    for name, file in files.items():
+        cpio.file(name, file.read_bytes(), 0o755)
     cpio.file("init", init.encode(), 0o755)
-    modules = parts.modules()
-    for name, blob in modules.items():
+    ordered = parts.modules(modules)
+    for name, blob in ordered.items():
         cpio.file(f"modules/{name}.ko", blob)
     cpio.file("modules/order", "".join(
-        f"{name}.ko {MODULE_ARGS.get(name, '')}\n" for name in modules).encode())
+        f"{name}.ko {arguments.get(name, '')}\n" for name in ordered).encode())
     Path(path).write_bytes(cpio.finish())
 
 
@@ -418,8 +468,8 @@ class Boot:
 class Guest:
     """A guest's files in a folder of the caller's, ready to boot."""
 
-    def __init__(self, folder, cache=None, init=GUEST_INIT):
-        self.parts = Parts(cache)
+    def __init__(self, folder, cache=None, init=GUEST_INIT, newer=False):
+        self.parts = Parts(cache, newer)
         self.initrd = Path(folder) / "initrd"
         self.image = Path(folder) / "disk.img"
         self.log = Path(folder) / "console.log"
