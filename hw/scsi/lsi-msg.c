@@ -105,15 +105,16 @@ static void msg_ppr(Lsi *s, const uint8_t *m)
 typedef struct ExtMessage {
     uint8_t code, len;
     void (*answer)(Lsi *s, const uint8_t *m);
+    const char *name;
 } ExtMessage;
 
 /* m holds 01, length, code. */
 static const ExtMessage *ext_find(const uint8_t *m)
 {
     static const ExtMessage known[] = {
-        { EXT_SDTR, 3, msg_sdtr },
-        { EXT_WDTR, 2, msg_wdtr },
-        { EXT_PPR, 6, msg_ppr },
+        { EXT_SDTR, 3, msg_sdtr, "SDTR" },
+        { EXT_WDTR, 2, msg_wdtr, "WDTR" },
+        { EXT_PPR, 6, msg_ppr, "PPR" },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(known); i++) {
@@ -139,6 +140,7 @@ static bool msg_extended(Lsi *s)
         if (len < 2u + ext->len) {
             return false;
         }
+        trace(SCSI, "%u: %s", s->st.target, ext->name);
         ext->answer(s, m);
         return true;
     }

@@ -147,14 +147,17 @@ class Qmp:
 
 
 class Vm:
-    """An unmodified QEMU under TCG whose guest runs CONSOLE_INIT, or says something and ends."""
+    """An unmodified QEMU under TCG whose guest runs CONSOLE_INIT, or says something and ends.
+
+    It is the newer one unless it says otherwise; fds are those that devices name.
+    """
 
     deadline = 120
 
-    def __init__(self, folder, devices, *options, memory='192M'):
+    def __init__(self, folder, devices, *options, memory='192M', program=None, fds=()):
         monitor = folder / 'monitor.sock'
         monitor.unlink(missing_ok=True)
-        argv = [newer_qemu(), '-accel', 'tcg', '-machine', 'pc,memory-backend=mem',
+        argv = [program or newer_qemu(), '-accel', 'tcg', '-machine', 'pc,memory-backend=mem',
                 '-object', f'memory-backend-memfd,id=mem,size={memory},share=on', '-m', memory,
                 '-nodefaults', '-no-user-config', '-display', 'none',
                 '-qmp', f'unix:{monitor},server=on,wait=off']
@@ -162,7 +165,7 @@ class Vm:
             argv += ['-device', json.dumps(device)]
         self.log, self.seen = '', 0
         self.process = subprocess.Popen([*argv, *options], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE)
+                                        stdout=subprocess.PIPE, pass_fds=fds)
         self.qmp = None
         try:
             self.qmp = Qmp(monitor, 30)
