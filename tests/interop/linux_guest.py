@@ -165,9 +165,9 @@ class GuestCase(InteropCase):
             raise unittest.SkipTest(f'no guest: {err}') from err
         cls.machine = Machine(folder, parts.kernel, folder / 'initrd', cls.protocol,
                               cls.devices(folder))
+        cls.addClassCleanup(cls._end)
         cls.vm = cls.machine.vm
         cls.boot_log = cls.vm.run('dmesg -c')
-        cls.addClassCleanup(cls._end)
 
     @classmethod
     def devices(cls, folder):
