@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""libFuzzer on the codecs and on the LSI, 60 s each, with ASan and UBSan.
+"""libFuzzer on codecs, qcow2 images and the LSI, 60 s each, with ASan and UBSan.
 
 FUZZ_SECONDS=0 lets it work until it is stopped. What it finds is kept in FUZZ_KEEP, if that names a
 folder.
@@ -26,6 +26,9 @@ LSI = ['hw/scsi/*.c', 'tests/fuzz/lsi-machine.c', 'tests/fuzz/lsi-program.c',
        'block/engine-threads.c', 'block/file-io.c',
        *(f'block/{name}.c' for name in ('block', 'bounce', 'buffer', 'drive', 'graph', 'probe',
                                         'transfer'))]
+QCOW2 = ['block/engine-threads.c', 'block/file-io.c', 'block/qcow2*.c',
+         *(f'block/{name}.c' for name in ('block', 'bounce', 'buffer', 'drive', 'graph', 'probe',
+                                          'setup', 'transfer'))]
 
 
 class Fuzz(unittest.TestCase):
@@ -68,6 +71,9 @@ class Fuzz(unittest.TestCase):
 
     def test_mpqemu(self):
         self.fuzz('mpqemu', CODECS)
+
+    def test_qcow2(self):
+        self.fuzz('qcow2', QCOW2)
 
     def test_vfio_user(self):
         self.fuzz('vfio-user', CODECS)
