@@ -66,6 +66,17 @@ static char *image_path(const Machine *m, unsigned disk)
     return g_strdup_printf("%s/disk%u", m->dir, disk);
 }
 
+static void G_GNUC_PRINTF(1, 2) shell(const char *format, ...)
+{
+    g_autofree char *command = NULL;
+    va_list ap;
+
+    va_start(ap, format);
+    command = g_strdup_vprintf(format, ap);
+    va_end(ap);
+    g_assert_cmpint(system(command), ==, 0);
+}
+
 static void make_image(const Machine *m, unsigned disk)
 {
     g_autofree char *path = image_path(m, disk);
@@ -75,13 +86,22 @@ static void make_image(const Machine *m, unsigned disk)
         memset(bytes + b * 512, machine_pattern(disk, b), 512);
     }
     g_assert_true(g_file_set_contents(path, bytes, DISK_BLOCKS * 512, NULL));
+    if (m->qcow2) {
+        shell("qemu-img convert -q -f raw -O qcow2 '%s' '%s.new' && mv '%s.new' '%s'", path, path,
+              path, path);
+    }
 }
 
 void machine_image_read(Machine *m, unsigned disk, uint64_t block, void *buf, unsigned blocks)
 {
     g_autofree char *path = image_path(m, disk);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    g_autofree char *raw = g_strconcat(path, m->qcow2 ? ".raw" : "", NULL);
+    int fd;
 
+    if (m->qcow2) {
+        shell("qemu-img convert -q -U -f qcow2 -O raw '%s' '%s'", path, raw);
+    }
+    fd = open(raw, O_RDONLY | O_CLOEXEC);
     g_assert_cmpint(fd, >=, 0);
     g_assert_cmpint(pread(fd, buf, blocks * 512, block * 512), ==, blocks * 512);
     close(fd);
@@ -107,7 +127,8 @@ static void add_device(const Machine *m, GPtrArray *args)
     add(args, "-device", "lsi53c895a,id=lsi0", NULL);
     for (unsigned d = 0; d < m->disks; d++) {
         g_autofree char *path = image_path(m, d);
-        g_autofree char *drive = g_strdup_printf("if=none,id=drive%u,format=raw,file=%s", d, path);
+        g_autofree char *drive = g_strdup_printf("if=none,id=drive%u,format=%s,file=%s", d,
+                                                 m->qcow2 ? "qcow2" : "raw", path);
         g_autofree char *device = g_strdup_printf(
             "scsi-hd,id=disk%u,drive=drive%u,bus=lsi0.0,scsi-id=%u,serial=SN%u", d, d, d, d);
         add(args, "-drive", drive, "-device", device, NULL);
@@ -185,12 +206,13 @@ static void start_vm(Machine *m, int fd)
     m->q = qtest_start((const char *const *)args->pdata, fd);
 }
 
-Machine *machine_start(Way way, unsigned disks)
+Machine *machine_start(Way way, unsigned disks, bool qcow2)
 {
     Machine *m = g_new0(Machine, 1);
 
     m->way = way;
     m->disks = disks;
+    m->qcow2 = qcow2;
     m->dir = g_dir_make_tmp("machine-XXXXXX", NULL);
     for (unsigned d = 0; d < disks; d++) {
         make_image(m, d);
@@ -227,6 +249,12 @@ void machine_stop(Machine *m)
     }
     for (unsigned d = 0; d < m->disks; d++) {
         g_autofree char *path = image_path(m, d);
+        g_autofree char *raw = g_strconcat(path, ".raw", NULL);
+
+        if (m->qcow2) {
+            shell("qemu-img check -q '%s'", path);
+            g_unlink(raw);
+        }
         g_unlink(path);
     }
     g_rmdir(m->dir);
@@ -244,14 +272,20 @@ typedef struct Case {
 static void run_case(gconstpointer data)
 {
     const Case *c = data;
+    const bool qcow2 = c->test->ways & MACHINE_QCOW2;
     const char *missing = machine_missing(c->way);
+    g_autofree char *tool = g_find_program_in_path("qemu-img");
     Machine *m;
 
     if (missing) {
         g_test_skip(missing);
         return;
     }
-    m = machine_start(c->way, c->test->disks);
+    if (qcow2 && !tool) {
+        g_test_skip("no qemu-img");
+        return;
+    }
+    m = machine_start(c->way, c->test->disks, qcow2);
     m->lsi = qlsi_new(m->q);
     c->test->fn(m);
     machine_stop(m);
@@ -263,7 +297,8 @@ void machine_add_tests(const MachineTest *tests)
         for (const MachineTest *t = tests; t->name; t++) {
             g_autofree char *path = g_strdup_printf("/%s/%s", way_names[way], t->name);
             Case *c;
-            if (t->ways && !(t->ways >> way & 1)) {
+            const unsigned ways = t->ways & ~MACHINE_QCOW2;
+            if (ways && !(ways >> way & 1)) {
                 continue;
             }
             c = g_new(Case, 1);

@@ -24,8 +24,11 @@ typedef enum Way { WAY_LOCAL, WAY_PROXY, WAY_VFIO_USER, WAY_REFERENCE, WAY_FOREI
 /* All of it is this tree's. */
 #define WAYS_OURS (1 << WAY_LOCAL | 1 << WAY_PROXY | 1 << WAY_VFIO_USER)
 
+#define MACHINE_QCOW2 (1 << WAYS) /* images are qcow2, made and read by qemu-img */
+
 typedef struct Machine {
     Way way;
+    bool qcow2;
     QTest *q;
     QLsi *lsi;
     unsigned disks;
@@ -39,7 +42,7 @@ typedef struct MachineTest {
     const char *name; /* "group/what"; the way comes in front */
     MachineFn *fn;
     unsigned disks; /* scsi-ids from 0 */
-    unsigned ways;  /* 0: all; else a bit per Way */
+    unsigned ways;  /* 0: all; else a bit per Way; and MACHINE_QCOW2 */
 } MachineTest;
 
 /* Adds "/WAY/NAME" for each way of each test; the list is ended by a NULL name and must stay. Each
@@ -49,7 +52,7 @@ void machine_add_tests(const MachineTest *tests);
 /* NULL, or why this way can't be gone. */
 const char *machine_missing(Way way);
 /* The machine alone, without the driver (m->lsi is NULL). */
-Machine *machine_start(Way way, unsigned disks);
+Machine *machine_start(Way way, unsigned disks, bool qcow2);
 void machine_stop(Machine *m);
 
 /* The device is QEMU's model, not this tree's: a test states where that one differs. */
@@ -64,7 +67,7 @@ static inline bool machine_is_proxied(const Machine *m)
 
 /* What block of disk is filled with at the start. */
 uint8_t machine_pattern(unsigned disk, uint64_t block);
-/* Blocks of the image file, as they are on the host. */
+/* Blocks of the image file, as they are on the host after a flush. */
 void machine_image_read(Machine *m, unsigned disk, uint64_t block, void *buf, unsigned blocks);
 
 #endif

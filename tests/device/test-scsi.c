@@ -614,6 +614,10 @@ static const MachineTest tests[] = {
     { "queue/disconnect", test_disconnect, 2, 0 },
     { "queue/no-disconnect", test_no_disconnect, 1, WAYS_OURS },
     { "reset/in-flight", test_reset_in_flight, 1, 0 },
+    { "qcow2/read", test_read, 1, MACHINE_QCOW2 },
+    { "qcow2/write", test_write, 1, MACHINE_QCOW2 },
+    { "qcow2/large-write", test_large_write, 1, MACHINE_QCOW2 },
+    { "qcow2/mixed", test_mixed_queue, 2, MACHINE_QCOW2 },
     { NULL, NULL, 0, 0 },
 };
 

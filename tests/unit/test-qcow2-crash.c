@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Power cuts. The image lies on a driver that keeps it in memory and logs each write and flush. Then
- * the log is replayed: for every prefix of it, what was written before the last flush is there, and
- * of what came after a random part, sector by sector, in no order. Each such image has to be free of
- * contradictions but leaked clusters, by a check here and, for a sample, by qemu-img check; and each
- * sector of the disk has to hold what it held at the last flush that the guest had an answer to, or
- * something written later.
+ * Power cuts. The image lies on a driver that keeps it in memory and logs each write and flush.
+ * Then the log is replayed: for every prefix of it, what was written before the last flush is
+ * there, and of what came after a random part, sector by sector, in no order. Each such image has
+ * to be free of contradictions but leaked clusters, by a check here and, for a sample, by qemu-img
+ * check; and each sector of the disk has to hold what it held at the last flush that the guest had
+ * an answer to, or something written later.
  */
 #include "qcow2-harness.h"
 
