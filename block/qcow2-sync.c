@@ -10,10 +10,10 @@
  *   - flush - L1 table                   which names L2 tables made before
  *   - flush -                            all of it is there: the guest's flush is done
  *   frees                                what nothing names any more loses its reference
+ *   refcount blocks                      which may reach the disk whenever they like
  *
  * Steps that have nothing to do are left out with the flush in front of them, so an overwrite costs
- * one flush and an allocation two. Frees change refcount blocks, which the next time writes. A step
- * that fails leaves what it would have written dirty.
+ * one flush and an allocation two. A step that fails leaves what it would have written dirty.
  *
  * A cluster that nobody has any more is discarded in the file before it can be taken again.
  */
@@ -304,6 +304,7 @@ static const struct SyncStep {
     { l1_dirty, flush_write_l1 },
     { always, flush_all },
     { has_frees, drop_frees },
+    { refcounts_dirty, write_refcounts },
 };
 
 static void sync_next(Qcow2Op *op, int res)

@@ -287,17 +287,21 @@ static bool name_backing(BlockNode *node, const Qcow2State *s, Opts *nested, GEr
         format = format && *format ? format : probe_path(path);
         opts_set(nested, "driver", format ? format : "raw");
     }
-    if (!opts_peek(nested, "file") && !opts_peek(nested, "file.filename")) {
-        probe_set_file(nested, path);
-    }
+    probe_set_file(nested, path);
     return true;
+}
+
+/* Do the options say themselves where the backing file is? */
+static bool names_file(const Opts *nested)
+{
+    return opts_peek(nested, "filename") || opts_peek(nested, "file") ||
+           opts_peek(nested, "file.filename") || opts_peek(nested, "file.driver");
 }
 
 static bool open_backing_named(BlockNode *node, Qcow2State *s, Opts *opts, Opts *nested,
                                GError **errp)
 {
-    if (s->h.backing_name && !opts_peek(nested, "filename") &&
-        !name_backing(node, s, nested, errp)) {
+    if (s->h.backing_name && !names_file(nested) && !name_backing(node, s, nested, errp)) {
         return false;
     }
     opts_set(nested, "read-only", "on");
