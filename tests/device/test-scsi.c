@@ -618,6 +618,7 @@ static const MachineTest tests[] = {
     { "qcow2/write", test_write, 1, MACHINE_QCOW2 },
     { "qcow2/large-write", test_large_write, 1, MACHINE_QCOW2 },
     { "qcow2/mixed", test_mixed_queue, 2, MACHINE_QCOW2 },
+    { "qcow2/reset-in-flight", test_reset_in_flight, 1, MACHINE_QCOW2 },
     { NULL, NULL, 0, 0 },
 };
 
