@@ -17,11 +17,14 @@
  * directsync    on            off             off
  * unsafe        off           on              on
  *
+ * throttling.* puts a throttle node over the image, which has the drive's id in its place.
+ *
  * As in QEMU an image that can't be written is opened for reading; node->demoted tells a disk,
  * which refuses it. if=none only: there is no board that could place a drive by itself.
  */
 #include "block/graph.h"
 #include "block/probe.h"
+#include "block/throttle.h"
 #include "util/error.h"
 #include "util/log.h"
 #include <string.h>
@@ -29,7 +32,8 @@
 typedef struct Drive {
     BlockGraph *graph;
     Opts *opts; /* becomes those of the top node */
-    Opts *file; /* "file." */
+    Opts *file;       /* "file." */
+    Opts *throttling; /* "throttling." */
     char *id;
     char *path;                  /* as file= has it; NULL: "file." says it in other words */
     const BlockDriver *protocol; /* a driver that takes no path, or NULL */
@@ -300,7 +304,7 @@ static bool take_format(Drive *d, GError **errp)
     return true;
 }
 
-static BlockNode *open_format(Drive *d, GError **errp)
+static BlockNode *open_format(Drive *d, bool nested, GError **errp)
 {
     BlockNode *file = d->file_node ? g_steal_pointer(&d->file_node) : open_file(d, errp);
     BlockNode *node;
@@ -309,7 +313,7 @@ static BlockNode *open_format(Drive *d, GError **errp)
         return NULL;
     }
     opts_set(d->opts, "file", file->name);
-    node = block_node_open(d->graph, d->opts, d->id, false, errp);
+    node = block_node_open(d->graph, d->opts, nested ? NULL : d->id, nested, errp);
     if (!node) {
         block_close(file);
         return NULL;
@@ -318,7 +322,7 @@ static BlockNode *open_format(Drive *d, GError **errp)
     return node;
 }
 
-static BlockNode *open_plain(Drive *d, GError **errp)
+static BlockNode *open_plain(Drive *d, bool nested, GError **errp)
 {
     if (!opts_check_used(d->file, "Option 'file.%s' needs a format driver", errp)) {
         return NULL;
@@ -328,18 +332,79 @@ static BlockNode *open_plain(Drive *d, GError **errp)
         return NULL;
     }
     opts_set(d->opts, "filename", d->path);
-    return block_node_open(d->graph, d->opts, d->id, false, errp);
+    return block_node_open(d->graph, d->opts, nested ? NULL : d->id, nested, errp);
+}
+
+/* --- throttling.* --- */
+
+/* The group of throttling.group=, or else of this drive: one that is there, or a new one. NULL and
+ * an error. The caller has a reference. */
+static ThrottleGroup *take_group(Drive *d, GError **errp)
+{
+    static const OptDesc opts[] = { THROTTLE_OPTS("", 0), { 0 } };
+    const char *id = opts_get(d->throttling, "group");
+    ThrottleLimits limits;
+    ThrottleGroup *group;
+
+    id = id ? id : d->id;
+    group = block_graph_find_thing(d->graph, BLOCK_THROTTLE_GROUP, id);
+    opt_fields_default(opts, &limits);
+    if (!opt_fields_set(opts, &limits, d->throttling, errp) ||
+        !opts_check_used(d->throttling, "Option 'throttling.%s' is unknown", errp) ||
+        !throttle_limits_check(&limits, errp)) {
+        return NULL;
+    }
+    if (group && throttle_limits_any(&limits)) {
+        error_set(errp, "Throttle group '%s' has its limits from another option", id);
+        return NULL;
+    }
+    if (group) {
+        return throttle_group_ref(group);
+    }
+    group = throttle_group_new(id, &limits);
+    block_graph_add_thing(d->graph, BLOCK_THROTTLE_GROUP, id, group);
+    return group;
+}
+
+/* A node over the image, which has the drive's id in its place. */
+static BlockNode *open_throttle(Drive *d, BlockNode *image, GError **errp)
+{
+    ThrottleGroup *group = take_group(d, errp);
+    g_autoptr(Opts) opts = opts_new();
+    BlockNode *node = NULL;
+
+    if (group) {
+        opts_set(opts, "driver", "throttle");
+        opts_set(opts, "throttle-group", throttle_group_id(group));
+        opts_set(opts, "file", image->name);
+        opts_set(opts, "discard", image->can_discard ? "unmap" : "ignore");
+        node = block_node_open(d->graph, opts, d->id, false, errp);
+        if (throttle_group_unref(group)) {
+            block_graph_remove_thing(d->graph, BLOCK_THROTTLE_GROUP, d->id);
+        }
+    }
+    if (!node) {
+        block_close(image);
+        return NULL;
+    }
+    block_own_child(node, image);
+    node->demoted = image->demoted;
+    return node;
 }
 
 static BlockNode *drive_open(Drive *d, GError **errp)
 {
+    bool throttled = !opts_empty(d->throttling);
     BlockNode *node;
 
     if (!take_interface(d, errp) || !take_id(d, errp) || !take_cache(d, errp) ||
         !take_access(d, errp) || !take_path(d, errp) || !take_format(d, errp)) {
         return NULL;
     }
-    node = takes_path(d->driver) ? open_plain(d, errp) : open_format(d, errp);
+    node = takes_path(d->driver) ? open_plain(d, throttled, errp) : open_format(d, throttled, errp);
+    if (node && throttled) {
+        node = open_throttle(d, node, errp);
+    }
     if (!node) {
         return NULL;
     }
@@ -360,11 +425,13 @@ BlockNode *block_open_drive(BlockGraph *graph, Opts *opts, GError **errp)
     BlockNode *node;
 
     d.file = opts_take_sub(opts, "file");
+    d.throttling = opts_take_sub(opts, "throttling");
     node = drive_open(&d, errp);
     if (d.file_node) {
         block_close(d.file_node);
     }
     opts_free(d.file);
+    opts_free(d.throttling);
     g_free(d.id);
     g_free(d.path);
     return node;

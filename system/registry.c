@@ -59,6 +59,15 @@ static const BlockDriver *const block_drivers[] = {
 #ifdef CONFIG_BLOCK_QCOW2
     &block_qcow2_driver,
 #endif
+#ifdef CONFIG_BLKDEBUG
+    &block_blkdebug_driver,
+#endif
+#ifdef CONFIG_BLOCK_NULL
+    &block_null_co_driver,
+#endif
+#ifdef CONFIG_BLOCK_THROTTLE
+    &block_throttle_driver,
+#endif
     NULL
 };
 
@@ -104,6 +113,9 @@ static const ObjectType *const objects[] = {
 #endif
 #ifdef CONFIG_PC
     &memory_backend_type,
+#endif
+#ifdef CONFIG_BLOCK_THROTTLE
+    &throttle_group_type,
 #endif
 #ifdef CONFIG_BLOCK_NBD
     &tls_creds_x509_type,

@@ -2,9 +2,9 @@
 /*
  * From the command line to a process that serves, in this order:
  *
- *   parse ─► help, if anything asks for it ─► settings, chardevs, machine ─► objects that block nodes
- *   refer to, block nodes ─► devices ─► other objects ─► sockets, the board, log and pid file ─►
- *   sandbox ─► threads ─► filter ─► serve
+ *   parse ─► help, if anything asks for it ─► settings, modules, chardevs, machine ─► objects that
+ *   block nodes refer to ─► block nodes ─► devices ─► other objects ─► sockets, the board, log and
+ *   pid file ─► no modules from here on ─► sandbox ─► threads ─► filter ─► serve
  *
  * The order of kinds is fixed, as in QEMU, so that the command line may have them in any. An error
  * ends the process with one sentence, and what was done up to there is undone: up to "objects"

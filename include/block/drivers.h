@@ -9,6 +9,9 @@ extern const BlockDriver block_file_driver; /* file, host_device by the same cod
 extern const BlockDriver block_host_device_driver;
 extern const BlockDriver block_raw_driver; /* raw */
 extern const BlockDriver block_qcow2_driver; /* qcow2 */
+extern const BlockDriver block_throttle_driver; /* throttle */
+extern const BlockDriver block_null_co_driver;  /* null-co */
+extern const BlockDriver block_blkdebug_driver; /* blkdebug */
 
 /* In modules. */
 extern const BlockDriver block_nbd_driver; /* nbd */

@@ -88,6 +88,7 @@ bool object_id_check(const char *id, GError **errp);
 extern const ObjectType remote_object_type;    /* x-remote-object */
 extern const ObjectType vfio_user_object_type; /* x-vfio-user-server */
 extern const ObjectType memory_backend_type;   /* memory-backend-memfd */
+extern const ObjectType throttle_group_type;   /* throttle-group */
 extern const ObjectType tls_creds_x509_type;   /* tls-creds-x509 */
 extern const ObjectType tls_creds_psk_type;    /* tls-creds-psk */
 extern const ObjectType sandbox_test_type;     /* x-sandbox-test */
