@@ -75,6 +75,9 @@ static const ModuleDesc modules[] = {
 #ifdef CONFIG_BLOCK_NBD
     { .kind = "block", .name = "nbd", .help = "exports of NBD servers (libnbd)" },
 #endif
+#ifdef CONFIG_BLOCK_RBD
+    { .kind = "block", .name = "rbd", .help = "images in a Ceph cluster (librbd)" },
+#endif
 #ifdef CONFIG_CODEC_ZLIB
     { .kind = "codec", .name = "zlib", .help = "reads compressed images (libz)" },
 #endif

@@ -15,5 +15,6 @@ extern const BlockDriver block_blkdebug_driver; /* blkdebug */
 
 /* In modules. */
 extern const BlockDriver block_nbd_driver; /* nbd */
+extern const BlockDriver block_rbd_driver; /* rbd */
 
 #endif

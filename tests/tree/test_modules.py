@@ -12,7 +12,7 @@ import tree
 LIBRARIES = re.compile(r'lib(nbd|rbd|rados|z|zstd|gnutls)\.so')
 PROGRAMS = ('QEMU_REMOTE', 'QEMU_REMOTE_MINIMAL', 'QEMU_REMOTE_TEST', 'QEMU_STOCK')
 
-MODULES = ('block-nbd', 'codec-zlib', 'codec-zstd')
+MODULES = ('block-nbd', 'block-rbd', 'codec-zlib', 'codec-zstd')
 
 
 def defined(path):
