@@ -54,6 +54,7 @@ check-remote:
 
 check-remote-slow:
 	@scripts/install-deps build boot
+	@scripts/install-deps ceph || true
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
 	@$(TEST) slow
 

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The RBD driver against a Ceph cluster of one monitor and one OSD, whose data is in memory. It
+lives in a folder of its own, on a port that was free, and its processes are ended by their pids."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+import uuid
+from pathlib import Path
+
+TOOLS = ('ceph', 'ceph-mon', 'ceph-osd', 'ceph-authtool', 'monmaptool', 'rbd')
+BUILD = Path(os.environ.get('QEMU_REMOTE', 'build/x')).parent
+LOAD = BUILD / 'tests/interop/ceph-load'
+MIB = 1 << 20
+
+CONF = '''\
+[global]
+fsid = {fsid}
+mon host = v2:127.0.0.1:{port}/0
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+auth cluster required = none
+auth service required = none
+auth client required = none
+osd pool default size = 1
+osd pool default min size = 1
+osd crush chooseleaf type = 0
+osd objectstore = memstore
+memstore device bytes = 268435456
+run dir = {folder}
+admin socket = {folder}/$name.asok
+log file = {folder}/$name.log
+pid file = {folder}/$name.pid
+keyring = {folder}/keyring
+mon data = {folder}/mon
+osd data = {folder}/osd
+'''
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return sock.getsockname()[1]
+
+
+class Cluster:
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.conf = self.folder / 'ceph.conf'
+        self.fsid = str(uuid.uuid4())
+        self.port = free_port()
+        self.daemons = []
+
+    def run(self, tool, *words, **keywords):
+        command = [tool, *(('-c', str(self.conf)) if tool not in ('ceph-authtool', 'monmaptool')
+                           else ()), *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
+                              **keywords)
+        if done.returncode:
+            raise AssertionError(f'{" ".join(command)}: {done.stderr}')
+        return done.stdout
+
+    def daemon(self, tool, name):
+        self.daemons.append(subprocess.Popen(
+            [tool, '-c', str(self.conf), '-i', name, '-f'], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+    def start(self):
+        for name in ('mon', 'osd'):
+            (self.folder / name).mkdir()
+        self.conf.write_text(CONF.format(fsid=self.fsid, port=self.port, folder=self.folder))
+        keyring, monmap = self.folder / 'keyring', self.folder / 'monmap'
+        self.run('ceph-authtool', '--create-keyring', keyring, '--gen-key', '-n', 'mon.',
+                 '--cap', 'mon', 'allow *')
+        self.run('ceph-authtool', keyring, '--gen-key', '-n', 'client.admin',
+                 '--cap', 'mon', 'allow *', '--cap', 'osd', 'allow *')
+        self.run('monmaptool', '--create', '--fsid', self.fsid, '--addv', 'a',
+                 f'[v2:127.0.0.1:{self.port}]', monmap)
+        self.run('ceph-mon', '--mkfs', '-i', 'a', '--monmap', monmap, '--keyring', keyring)
+        self.daemon('ceph-mon', 'a')
+        osd = str(uuid.uuid4())
+        self.run('ceph', 'osd', 'new', osd)
+        self.run('ceph-osd', '-i', '0', '--mkfs', '--osd-uuid', osd)
+        self.daemon('ceph-osd', '0')
+        deadline = time.monotonic() + 60
+        while '1 up' not in self.run('ceph', 'osd', 'stat'):
+            if time.monotonic() > deadline:
+                raise AssertionError('the OSD does not come up')
+            time.sleep(0.5)
+        self.run('ceph', 'osd', 'pool', 'create', 'pool', '1')
+
+    def stop(self):
+        for daemon in self.daemons:
+            daemon.kill()
+            daemon.wait()
+
+
+class Ceph(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        missing = [tool for tool in TOOLS if not shutil.which(tool)]
+        if missing:
+            raise unittest.SkipTest(f'{", ".join(missing)} not installed (ceph-mon, ceph-osd, '
+                                    'ceph-common)')
+        if not LOAD.exists():
+            raise unittest.SkipTest(f'{LOAD} is not built: it needs librbd')
+        folder = tempfile.TemporaryDirectory(prefix='ceph')
+        cls.addClassCleanup(folder.cleanup)
+        cls.cluster = Cluster(folder.name)
+        cls.addClassCleanup(cls.cluster.stop)
+        cls.cluster.start()
+
+    def load(self, image, *more):
+        model = self.cluster.folder / f'{image}.model'
+        options = ','.join(['driver=rbd', 'node-name=n', 'pool=pool', f'image={image}',
+                            'discard=unmap', f'conf={self.cluster.conf}', *more])
+        done = subprocess.run([LOAD, options, model], capture_output=True, text=True, timeout=300,
+                              check=False)
+        return done, model
+
+    def test_what_was_written_is_there(self):
+        self.cluster.run('rbd', 'create', '--size', '16M', 'pool/disk')
+        done, model = self.load('disk')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        out = self.cluster.folder / 'disk.out'
+        self.cluster.run('rbd', 'export', 'pool/disk', out)
+        self.assertEqual(out.read_bytes(), model.read_bytes() + bytes(15 * MIB))
+
+    def test_namespace(self):
+        self.cluster.run('rbd', 'namespace', 'create', 'pool/space')
+        self.cluster.run('rbd', 'create', '--size', '1M', 'pool/space/other')
+        done, _ = self.load('other', 'namespace=space')
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_missing_image(self):
+        done, _ = self.load('nosuch')
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, "Could not open the RBD image 'nosuch': No such file or directory\n"))
+
+    def test_the_program_opens_an_image_and_its_snapshot(self):
+        self.cluster.run('rbd', 'create', '--size', '4M', 'pool/snapped')
+        self.cluster.run('rbd', 'snap', 'create', 'pool/snapped@then')
+        for name in ('snapped', 'snapped@then'):
+            with self.subTest(name):
+                done = subprocess.run(
+                    [os.environ['QEMU_REMOTE'], '-drive',
+                     f'if=none,id=d,format=raw,file=rbd:pool/{name}:conf={self.cluster.conf}'],
+                    capture_output=True, text=True, timeout=60, check=False)
+                self.assertIn('nothing to serve', done.stderr)
+                self.assertEqual(done.stderr.count('\n'), 1)
+
+
+if __name__ == '__main__':
+    unittest.main()
