@@ -38,7 +38,6 @@ const SandboxCalls file_io_sandbox = {
                                     { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKSSZGET) } },
                                     { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKZEROOUT) } },
                                     { .name = "preadv2" },
-                                    { .name = "pwrite64" },
                                     { .name = "pwritev2" },
                                     { .name = NULL } },
 };
@@ -156,7 +155,8 @@ static int write_zeros(const FileIo *io, const BlockReq *req)
         return -ENOMEM;
     }
     while (done < req->bytes && !res) {
-        ssize_t n = pwrite(io->fd, zeros, MIN(size, req->bytes - done), req->offset + done);
+        const struct iovec iov = { .iov_base = zeros, .iov_len = MIN(size, req->bytes - done) };
+        ssize_t n = pwritev2(io->fd, &iov, 1, req->offset + done, 0);
 
         if (n > 0) {
             done += n;

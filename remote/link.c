@@ -541,10 +541,8 @@ const SandboxCalls link_sandbox = {
     .module = "link",
     .calls =
         (const SandboxCall[]){ { .name = "fcntl", .args = { SANDBOX_EQUALS(1, F_DUPFD_CLOEXEC) } },
-                               { .name = "getpeername" },
                                { .name = "getsockopt" },
                                { .name = "poll" },
-                               { .name = "recvfrom" },
                                { .name = "recvmsg" },
                                { .name = NULL } },
 };
@@ -552,7 +550,7 @@ const SandboxCalls link_sandbox = {
 /* 0 if fd is a connected UNIX stream socket, else an errno. */
 static int check_socket(int fd)
 {
-    struct sockaddr_storage peer;
+    struct ucred peer;
     socklen_t len = sizeof(int);
     int value = 0;
 
@@ -570,8 +568,11 @@ static int check_socket(int fd)
         return EAFNOSUPPORT;
     }
     len = sizeof(peer);
-    if (getpeername(fd, (struct sockaddr *)&peer, &len) < 0) {
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
         return errno;
+    }
+    if (peer.uid == (uid_t)-1) { /* nobody has ever been at the other end */
+        return ENOTCONN;
     }
     return -fd_set_nonblock(fd, true);
 }

@@ -7,6 +7,7 @@
 
 bool help_usage(const Registry *registry, const char *value);
 bool help_version(const Registry *registry, const char *value);
+bool help_capabilities(const Registry *registry, const char *value); /* capabilities.c */
 bool help_machine(const Registry *registry, const char *value);
 bool help_accel(const Registry *registry, const char *value);
 bool help_device(const Registry *registry, const char *value);

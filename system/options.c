@@ -29,6 +29,8 @@ const OptionDesc options[] = {
       .help = "display this help and exit" },
     { .name = "version", .show = help_version,
       .help = "display version information and exit" },
+    { .name = "print-capabilities", .show = help_capabilities,
+      .help = "describe this program as JSON, for launchers, and exit" },
     { .name = "machine", .alias = "M", .arg = "[type=]name[,prop=value...]",
       .stage = OPTION_MACHINE, .handle = option_machine, .show = help_machine,
       .help = "selects the machine ('-machine help' for list)\n"

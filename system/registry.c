@@ -18,6 +18,7 @@
 #include "remote/iohub.h"
 #include "remote/link.h"
 #include "system/sandbox.h"
+#include "system/socket.h"
 
 static const DeviceType *const devices[] = {
 #ifdef CONFIG_LSI_SCSI_PCI
@@ -140,11 +141,12 @@ static const AccelType *const accels[] = {
     NULL
 };
 
-/* What only some command lines need is added by sandbox_need() instead. */
 static const SandboxCalls *const sandbox[] = {
     &sandbox_base,
     &fd_sandbox,
     &loop_sandbox,
+    &listener_sandbox,
+    &removal_sandbox,
 #ifdef CONFIG_REMOTE_MACHINE
     &guest_memory_sandbox,
     &iohub_sandbox,

@@ -71,6 +71,7 @@ static bool remote_object_prepare(Object *obj, GError **errp)
 const ObjectType remote_object_type = {
     .name = "x-remote-object",
     .desc = "serves a PCI device to QEMU's x-pci-proxy-dev",
+    .protocol = "mpqemu",
     .props = remote_object_props,
     .size = sizeof(Served),
     .create = remote_object_create,

@@ -10,6 +10,10 @@
  * futex is for plain waiting and waking; priority inheritance, whose code in the kernel has had its
  * share of holes, is not used here. Signals go to this process alone.
  *
+ * Some calls are a mere convenience: without madvise() an arena keeps memory that was freed, without
+ * mremap() a block that grows is copied. They are refused by an error, which the C library takes in
+ * its stride.
+ *
  * Sanitizers do more at run time: they read /proc, start a process that looks for leaks, open
  * sources for a report. A build with one of them is a test's, and has its calls on top.
  */
@@ -26,7 +30,6 @@
      CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 #define FUTEX_COMMAND (FUTEX_CMD_MASK & 0xffffffffu) /* without the bits for private and clock */
 #define FUTEX(op) { .name = "futex", .args = { SANDBOX_MASKED(1, FUTEX_COMMAND, op) } }
-#define MADVISE(advice) { .name = "madvise", .args = { SANDBOX_EQUALS(2, advice) } }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZER_CALLS                                                                            \
@@ -42,6 +45,7 @@
 const SandboxCalls sandbox_base = {
     .module = "process",
     .calls = (const SandboxCall[]){
+        SANITIZER_CALLS
         { .name = "brk" },
         { .name = "clock_gettime" },
         { .name = "clone", .args = { SANDBOX_EQUALS(0, THREAD_FLAGS) } },
@@ -53,13 +57,11 @@ const SandboxCalls sandbox_base = {
         FUTEX(FUTEX_WAKE),
         FUTEX(FUTEX_WAIT_BITSET),
         { .name = "getpid" },
-        { .name = "getrandom" },
         { .name = "gettid" },
-        MADVISE(MADV_DONTNEED),
-        MADVISE(MADV_HUGEPAGE), /* if GLIBC_TUNABLES says so */
+        { .name = "madvise", .answer = ENOSYS },
         { .name = "mmap", .args = { SANDBOX_CLEAR(2, PROT_EXEC) } },
         { .name = "mprotect", .args = { SANDBOX_CLEAR(2, PROT_EXEC) } },
-        { .name = "mremap" },
+        { .name = "mremap", .answer = ENOMEM },
         { .name = "munmap" },
         { .name = "poll" },
         { .name = "prctl", .args = { SANDBOX_EQUALS(0, PR_SET_NAME) } },
@@ -69,9 +71,10 @@ const SandboxCalls sandbox_base = {
         { .name = "rt_sigaction" },
         { .name = "rt_sigprocmask" },
         { .name = "rt_sigreturn" },
-        { .name = "set_robust_list" },
+        { .name = "sched_getaffinity", .answer = ENOSYS }, /* for the number of arenas */
+        { .name = "set_robust_list", .answer = ENOSYS },
         { .name = "tgkill", .args = { SANDBOX_OWN_PID(0) } },
         { .name = "write" },
-        SANITIZER_CALLS{ .name = NULL } },
+        { .name = NULL } },
 };
 /* clang-format on */

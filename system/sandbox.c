@@ -28,6 +28,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <linux/capability.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -164,10 +165,18 @@ static bool drop_privileges(GError **errp)
     return drop_capabilities(errp);
 }
 
-/* What libraries open when they are first used: /dev/urandom for jansson's hash tables; character
- * sets and their conversion, for GLib. */
+static int compare_bytes(const void *a, const void *b)
+{
+    return memcmp(a, b, 1);
+}
+
+/* What libraries open or ask for when they are first used: /dev/urandom for jansson's hash tables,
+ * character sets and their conversion for GLib, the size of memory for a qsort() of many bytes. */
 static void load_what_comes_late(void)
 {
+    char many[2048] = "";
+
+    qsort(many, sizeof(many), 1, compare_bytes);
     json_object_seed(0);
     /* volatile, or the compiler may call it later */
     const char *volatile text = g_strerror(ENOSYS);

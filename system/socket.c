@@ -32,6 +32,7 @@
 
 const SandboxCalls listener_sandbox = {
     .module = "listener",
+    .on_demand = true,
     .calls = (const SandboxCall[]){ { .name = "accept4" }, { .name = NULL } },
 };
 

@@ -260,7 +260,9 @@ static bool filter_calls(System *sys, GError **errp)
         return true;
     }
     for (unsigned i = 0; registry->sandbox[i]; i++) {
-        sandbox_need(&sys->needs, registry->sandbox[i]);
+        if (!registry->sandbox[i]->on_demand) {
+            sandbox_need(&sys->needs, registry->sandbox[i]);
+        }
     }
     if (!registry->sandbox_filter->install(&sys->needs, sys->sandbox_mode, errp)) {
         g_prefix_error(errp, "sandbox: ");

@@ -159,6 +159,7 @@ static bool vfio_user_object_prepare(Object *obj, GError **errp)
 const ObjectType vfio_user_object_type = {
     .name = "x-vfio-user-server",
     .desc = "serves a PCI device to QEMU's vfio-user-pci",
+    .protocol = "vfio-user",
     .props = vfio_user_object_props,
     .size = sizeof(VfioUserObject),
     .create = vfio_user_object_create,

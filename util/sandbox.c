@@ -12,11 +12,11 @@
  */
 #include "util/sandbox.h"
 #include <fcntl.h>
-#include <string.h>
 
 /* fd_stat() needs neither, so that AT_EMPTY_PATH isn't among the flags. */
-static const SandboxCalls removal_sandbox = {
-    .module = "removal of pid file and socket file",
+const SandboxCalls removal_sandbox = {
+    .module = "removal",
+    .on_demand = true,
     .calls =
         (const SandboxCall[]){
             { .name = "unlink" },
@@ -47,27 +47,4 @@ void sandbox_need_removal(SandboxNeeds *needs, const char *path)
 {
     sandbox_need(needs, &removal_sandbox);
     g_ptr_array_add(needs->folders, g_path_get_dirname(path));
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-const char **sandbox_names(const SandboxNeeds *needs)
-{
-    GPtrArray *names = g_ptr_array_new();
-
-    for (unsigned i = 0; i < needs->calls->len; i++) {
-        const SandboxCalls *calls = g_ptr_array_index(needs->calls, i);
-        for (const SandboxCall *call = calls->calls; call->name; call++) {
-            if (!call->answer &&
-                !g_ptr_array_find_with_equal_func(names, call->name, g_str_equal, NULL)) {
-                g_ptr_array_add(names, (void *)call->name);
-            }
-        }
-    }
-    g_ptr_array_sort(names, compare_names);
-    g_ptr_array_add(names, NULL);
-    return (const char **)g_ptr_array_free(names, FALSE);
 }

@@ -93,14 +93,11 @@ void guest_memory_free(GuestMemory *mem)
 
 const SandboxCalls guest_memory_sandbox = {
     .module = "guest memory",
-    .calls =
-        (const SandboxCall[]){ { .name = "fstatfs" },
-                               { .name = "madvise", .args = { SANDBOX_EQUALS(2, MADV_DONTDUMP) } },
-                               { .name = "mmap", .args = { SANDBOX_CLEAR(2, PROT_EXEC) } },
-                               { .name = "munmap" },
-                               { .name = "rt_sigaction" }, /* SIGBUS of other addresses */
-                               { .name = "sysinfo" },      /* by qsort() */
-                               { .name = NULL } },
+    .calls = (const SandboxCall[]){ { .name = "fstatfs" },
+                                    { .name = "mmap", .args = { SANDBOX_CLEAR(2, PROT_EXEC) } },
+                                    { .name = "munmap" },
+                                    { .name = "rt_sigaction" }, /* SIGBUS of other addresses */
+                                    { .name = NULL } },
 };
 
 /* Size of the pages that fd can be mapped in. */

@@ -20,6 +20,7 @@ typedef struct ObjectSet ObjectSet;
 typedef struct ObjectType {
     const char *name;     /* qom-type= */
     const char *desc;     /* one line for -object help */
+    const char *protocol; /* that it serves a device with; NULL: it serves none */
     const OptDesc *props; /* offsets into obj->state; ended by OPT_END */
     size_t size;          /* of obj->state */
     bool early;           /* made before block nodes, which refer to it; serves nobody */

@@ -17,8 +17,8 @@
  *             { .name = NULL } } };
  *
  * and stands in the array `sandbox` of system/registry.c. What only some command lines need (a
- * listener, a network block driver) is left out there, and added by sandbox_need() while the
- * command line is worked off. Names are the kernel's, not the C library's: open() is openat,
+ * listener, a network block driver) is `on_demand`, and added by sandbox_need() while the command
+ * line is worked off. Names are the kernel's, not the C library's: open() is openat,
  * pwrite() is pwrite64; `strace -f -c` tells. Several rows of one call widen each other, a row
  * without args allows all of it. Calls that open something by name (openat, socket, bind, connect,
  * execve) have no place here: after set-up such things come as descriptors. What the C library and
@@ -60,7 +60,8 @@ typedef struct SandboxCall {
 
 typedef struct SandboxCalls {
     const char *module;
-    const SandboxCall *calls; /* ended by a NULL name */
+    bool on_demand;           /* only if sandbox_need() has said so */
+    const SandboxCall *calls; /* ended by a NULL name; the rows of one call stand together */
 } SandboxCalls;
 
 /* What the process keeps when everything else is given up. Main thread, at start. */
@@ -76,8 +77,6 @@ void sandbox_need(SandboxNeeds *needs, const SandboxCalls *calls);
 /* path, absolute, is to be removed later if it still is the file that it was: `unlink`, `stat` and
  * `lstat` of it. */
 void sandbox_need_removal(SandboxNeeds *needs, const char *path);
-/* A NULL-terminated array of distinct call names that are allowed, sorted. The caller frees it, but
- * not the names. */
-const char **sandbox_names(const SandboxNeeds *needs);
+extern const SandboxCalls removal_sandbox;
 
 #endif
