@@ -21,7 +21,7 @@
 #include <string.h>
 
 static const char *const features[] = {
-    "pidfile", "run-with", NULL,
+    "fd", "socket-path", "socket-activation", "sd-notify", "daemonize", "pidfile", "run-with", NULL,
 };
 
 static void add_name(json_t *array, const char *name)

@@ -43,6 +43,7 @@ struct Connection {
     LoopPost serve_post, offer_post, stop_post, quit_post;
     /* the thread's */
     void *server;
+    bool violation; /* read by main after the message that the client is gone */
 };
 
 static void tell_ended(Connection *conn)
@@ -83,10 +84,11 @@ static void tell_main(Connection *conn, GSourceFunc what)
     g_idle_add_full(G_PRIORITY_DEFAULT, what, conn, NULL);
 }
 
-static void server_ended(void *opaque, bool violation G_GNUC_UNUSED)
+static void server_ended(void *opaque, bool violation)
 {
     Connection *conn = opaque;
 
+    conn->violation = violation;
     conn->kind->server_free(conn->server);
     conn->server = NULL;
     machine_counters_trace(conn->machine, conn->kind->message_name);
@@ -98,6 +100,7 @@ static void serve_on_thread(void *opaque)
     Connection *conn = opaque;
 
     machine_counters_clear(conn->machine);
+    conn->violation = false;
     conn->server = conn->kind->server_new(conn->machine, fd_steal(&conn->fd), server_ended, conn);
     if (!conn->server) {
         log_line(conn->name, "can't serve the connection: %s", g_strerror(errno));
@@ -206,6 +209,11 @@ void connection_stop(Connection *conn)
         conn->stopping = true;
         loop_post(conn->loop, &conn->stop_post);
     }
+}
+
+bool connection_violated(const Connection *conn)
+{
+    return conn->violation;
 }
 
 bool connection_busy(const Connection *conn)

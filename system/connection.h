@@ -46,6 +46,8 @@ int connection_take_offer(Connection *conn);
 /* Ends the present client as if it had hung up. Harmless if it is just going. */
 void connection_stop(Connection *conn);
 bool connection_busy(const Connection *conn);
+/* In or after ended(): the client was cut off as it broke the protocol. */
+bool connection_violated(const Connection *conn);
 bool connection_takes_offers(const Connection *conn);
 /* Ends the thread. There must be no client. */
 void connection_free(Connection *conn);

@@ -14,8 +14,8 @@
  */
 #include "system/machine-type.h"
 #include "system/chardev.h"
+#include "system/convention.h"
 #include "util/error.h"
-#include <string.h>
 
 typedef struct RemoteMachineProps {
     char *chardev;
@@ -39,28 +39,6 @@ static const OptDesc remote_machine_props[] = {
     { .type = OPT_END }
 };
 
-static Device *only_pci_device(const DeviceTree *tree, GError **errp)
-{
-    Device *only = NULL;
-
-    for (unsigned i = 0; i < tree->devices->len; i++) {
-        Device *dev = g_ptr_array_index(tree->devices, i);
-        if (strcmp(dev->type->bus_kind, BUS_PCI) != 0) {
-            continue;
-        }
-        if (only) {
-            error_set(errp, "'chardev' serves one PCI device, but there are several: "
-                            "use -object x-remote-object");
-            return NULL;
-        }
-        only = dev;
-    }
-    if (!only) {
-        error_set(errp, "'chardev' serves a PCI device, but there is none");
-    }
-    return only;
-}
-
 static bool remote_machine_complete(void *state, const MachineWorld *world, const char *origin,
                                     GError **errp)
 {
@@ -78,7 +56,7 @@ static bool remote_machine_complete(void *state, const MachineWorld *world, cons
     if (!chardev->fd) {
         return error_set(errp, "Chardev '%s' is not a connected socket", props->chardev);
     }
-    Device *dev = only_pci_device(world->devices, errp);
+    Device *dev = convention_only_device(world->devices, "'chardev'", errp);
     if (!dev) {
         return false;
     }

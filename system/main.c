@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The remote process: sets up what the command line asks for, serves it, and ends with status 0
- * when nobody is left to be served or a signal asks for it; with status 1 and one line on standard
- * error when the command line can't be satisfied. Where a machine runs in the process, it ends with
- * that, and with the status that its guest chose.
+ * when nobody is left to be served or a signal asks for it; with status 2 if whoever was served
+ * last has been cut off for breaking the protocol; with status 1 and one line on standard error
+ * when the command line can't be satisfied. Where a machine runs in the process, it ends with that,
+ * and with the status that its guest chose.
  *
  * Before anything is opened, descriptors 0 to 2 are made sure to exist: an image that got number 2
  * would receive the log.

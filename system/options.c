@@ -13,7 +13,8 @@
  * they are for. What such options say is looked at when the board is made (system/board.c).
  *
  * Parsing only sorts argv: whatever has a value is looked at in its stage, by system/startup.c.
- * Both -OPTION and --OPTION are taken, as by QEMU, and the argument is always the next word.
+ * Both -OPTION and --OPTION are taken, as by QEMU, and the argument is the next word; or, as helper
+ * daemons have it, what is behind the '=' of --OPTION=ARGUMENT.
  */
 #include "system/options.h"
 #include "system/help.h"
@@ -59,6 +60,16 @@ const OptionDesc options[] = {
     { .name = "name", .arg = "[guest=]string[,process=string][,debug-threads=on|off]",
       .stage = OPTION_SETTING, .handle = option_name,
       .help = "names the guest and the process; threads have names in any case" },
+    { .name = "fd", .arg = "number", .use = OPTION_NO_BOARD,
+      .stage = OPTION_SETTING, .handle = option_fd,
+      .help = "serves the only PCI device on an inherited socket, without an -object:\n"
+              "vfio-user with -machine x-remote,vfio-user=on, else mpqemu" },
+    { .name = "socket-path", .arg = "path", .use = OPTION_NO_BOARD,
+      .stage = OPTION_SETTING, .handle = option_socket_path,
+      .help = "the same on a socket that is made at path" },
+    { .name = "daemonize",
+      .stage = OPTION_SETTING, .handle = option_daemonize,
+      .help = "goes to the background when the process serves" },
     { .name = "sandbox", .arg = "on|off|log[,obsolete=...]...",
       .stage = OPTION_SETTING, .handle = option_sandbox, .last_wins = true,
       .help = "what the process gives up when it is set up (default: on): system calls that\n"
@@ -158,6 +169,9 @@ static const OptionDesc *option_find(const Registry *registry, const char *name)
 
 char *option_text(const OptionItem *item)
 {
+    if (strchr(item->name, '=')) {
+        return g_strdup(item->name);
+    }
     return item->value ? g_strdup_printf("%s %s", item->name, item->value) : g_strdup(item->name);
 }
 
@@ -170,21 +184,23 @@ static int parse_one(const Registry *registry, GPtrArray *items, char **argv, GE
         error_set(errp, "%s: there is no disk_image argument, only options", word);
         return 0;
     }
-    const OptionDesc *desc = option_find(registry, word + (word[1] == '-' ? 2 : 1));
-    if (!desc) {
+    const char *equals = word[1] == '-' ? strchr(word, '=') : NULL;
+    g_autofree char *name = g_strndup(word, equals ? (size_t)(equals - word) : strlen(word));
+    const OptionDesc *desc = option_find(registry, name + (word[1] == '-' ? 2 : 1));
+    if (!desc || (equals && !desc->arg)) {
         error_set(errp, "%s: invalid option", word);
         return 0;
     }
-    if (desc->arg && !argv[1]) {
+    if (desc->arg && !equals && !argv[1]) {
         error_set(errp, "%s: requires an argument", word);
         return 0;
     }
     OptionItem *item = g_new0(OptionItem, 1);
     item->desc = desc;
     item->name = word;
-    item->value = desc->arg ? argv[1] : NULL;
+    item->value = !desc->arg ? NULL : equals ? equals + 1 : argv[1];
     g_ptr_array_add(items, item);
-    return desc->arg ? 2 : 1;
+    return desc->arg && !equals ? 2 : 1;
 }
 
 GPtrArray *options_parse(const Registry *registry, int argc, char **argv, GError **errp)
@@ -272,6 +288,27 @@ bool option_trace(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **er
     const char *pattern = opts_get(opts, "enable");
     return opts_check_used(opts, "Invalid parameter '%s'", errp) &&
            (!pattern || trace_enable(pattern, errp));
+}
+
+bool option_fd(System *sys, const OptionItem *item, GError **errp)
+{
+    g_autofree char *origin = option_text(item);
+
+    return convention_set(&sys->convention, origin, item->value, NULL, errp);
+}
+
+bool option_socket_path(System *sys, const OptionItem *item, GError **errp)
+{
+    g_autofree char *origin = option_text(item);
+
+    return convention_set(&sys->convention, origin, NULL, item->value, errp);
+}
+
+bool option_daemonize(System *sys, const OptionItem *item G_GNUC_UNUSED,
+                      GError **errp G_GNUC_UNUSED)
+{
+    sys->daemonize = true;
+    return true;
 }
 
 bool option_sandbox(System *sys, const OptionItem *item, GError **errp)

@@ -11,7 +11,7 @@ typedef struct OptionDesc OptionDesc;
 /* One option of the command line, as typed. */
 typedef struct OptionItem {
     const OptionDesc *desc;
-    const char *name;  /* "-M", "--device" */
+    const char *name;  /* "-M", "--device", "--fd=3" */
     const char *value; /* NULL if it takes none */
 } OptionItem;
 
@@ -71,6 +71,9 @@ bool option_trace_groups(System *sys, const OptionItem *item, GError **errp);
 bool option_trace(System *sys, const OptionItem *item, GError **errp);
 bool option_logfile(System *sys, const OptionItem *item, GError **errp);
 bool option_pidfile(System *sys, const OptionItem *item, GError **errp);
+bool option_daemonize(System *sys, const OptionItem *item, GError **errp);
+bool option_fd(System *sys, const OptionItem *item, GError **errp);
+bool option_socket_path(System *sys, const OptionItem *item, GError **errp);
 bool option_sandbox(System *sys, const OptionItem *item, GError **errp);
 bool option_runas(System *sys, const OptionItem *item, GError **errp);
 bool option_chroot(System *sys, const OptionItem *item, GError **errp);

@@ -10,9 +10,9 @@
  * futex is for plain waiting and waking; priority inheritance, whose code in the kernel has had its
  * share of holes, is not used here. Signals go to this process alone.
  *
- * Some calls are a mere convenience: without madvise() an arena keeps memory that was freed, without
- * mremap() a block that grows is copied. They are refused by an error, which the C library takes in
- * its stride.
+ * Some calls are a mere convenience: without madvise() an arena keeps memory that was freed,
+ * without mremap() a block that grows is copied. They are refused by an error, which the C library
+ * takes in its stride.
  *
  * Sanitizers do more at run time: they read /proc, start a process that looks for leaks, open
  * sources for a report. A build with one of them is a test's, and has its calls on top.

@@ -136,6 +136,7 @@ static void client_gone(void *opaque)
     Served *served = obj->state;
 
     if (served->auto_shutdown || served->stopping) {
+        obj->set->violation = connection_violated(served->conn);
         object_ended(obj);
         return;
     }

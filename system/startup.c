@@ -32,6 +32,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#define EXIT_VIOLATION 2 /* README.md has them all */
+
 /* Objects beside a board live as long as that does, if they don't end before. */
 static void quit_if_over(System *sys)
 {
@@ -67,9 +69,11 @@ static void chardev_free(void *opaque)
 
 void system_init(System *sys, const Registry *registry)
 {
-    *sys = (System){
-        .registry = registry, .signal_fd = -1, .pidfile = { .fd = -1 }, .sandbox_mode = SANDBOX_AUTO
-    };
+    *sys = (System){ .registry = registry,
+                     .signal_fd = -1,
+                     .pidfile = { .fd = -1 },
+                     .daemon = DAEMON_NONE,
+                     .sandbox_mode = SANDBOX_AUTO };
     sandbox_needs_init(&sys->needs);
     sys->main_loop = g_main_loop_new(NULL, FALSE);
     sys->modules = modules_new(registry);
@@ -271,13 +275,26 @@ static bool filter_calls(System *sys, GError **errp)
     return true;
 }
 
-/* From the last thing that is opened by name to the first one that a peer can ask for. */
-static bool settle_down(System *sys, const GPtrArray *items, GError **errp)
+/* The last things that are opened by name. */
+static bool acquire(System *sys, const GPtrArray *items, GError **errp)
 {
-    return catch_signals(sys, errp) && object_set_acquire(sys->objects, errp) &&
-           make_board(sys, errp) && run_stages(sys, items, OPTION_LOGFILE, OPTION_PIDFILE, errp) &&
-           confine(sys, errp) && object_set_prepare(sys->objects, errp) &&
-           pidfile_write(&sys->pidfile, errp) && filter_calls(sys, errp);
+    if (!catch_signals(sys, errp) || !object_set_acquire(sys->objects, errp) ||
+        !make_board(sys, errp) || !run_stages(sys, items, OPTION_LOGFILE, OPTION_PIDFILE, errp)) {
+        return false;
+    }
+    daemon_find_manager(&sys->daemon);
+    return true;
+}
+
+/* From there to the first thing that a peer can ask for. */
+static bool settle_down(System *sys, GError **errp)
+{
+    if (!confine(sys, errp) || !object_set_prepare(sys->objects, errp) ||
+        !pidfile_write(&sys->pidfile, errp)) {
+        return false;
+    }
+    daemon_detach(&sys->daemon);
+    return filter_calls(sys, errp);
 }
 
 static bool start(System *sys, const GPtrArray *items, GError **errp)
@@ -286,19 +303,29 @@ static bool start(System *sys, const GPtrArray *items, GError **errp)
         return error_set(errp, "this program was built without a machine type");
     }
     machine_choose(sys, sys->registry->machines[0]);
-    if (!run_stages(sys, items, OPTION_CHECK, OPTION_OBJECT, errp) ||
+    if (!run_stages(sys, items, OPTION_CHECK, OPTION_SETTING, errp)) {
+        return false;
+    }
+    unsigned listen_fds = daemon_listen_fds(); /* for the process that was started */
+    if (sys->daemonize && !daemon_fork(&sys->daemon, errp)) {
+        return false;
+    }
+    if (!run_stages(sys, items, OPTION_SETTING + 1, OPTION_OBJECT, errp) ||
         !complete_machine(sys, errp)) {
         return false;
     }
-    if (!sys->machine->board && !check_served(sys, errp)) {
+    if (!sys->machine->board &&
+        (!convention_apply(&sys->convention, sys->objects, listen_fds, errp) ||
+         !check_served(sys, errp))) {
         return false;
     }
     if (!sandbox_mode_settle(&sys->sandbox_mode, sys->registry->sandbox_filter,
                              sys->machine->board != NULL, errp) ||
-        !settle_down(sys, items, errp)) {
+        !acquire(sys, items, errp) || !settle_down(sys, errp)) {
         return false;
     }
     module_set_seal(sys->modules);
+    daemon_ready(&sys->daemon);
     sys->board_live = sys->board != NULL;
     object_set_serve(sys->objects);
     if (sys->board) {
@@ -336,6 +363,9 @@ int system_run(System *sys)
     if (sys->board_live || sys->objects->live > 0) {
         g_main_loop_run(sys->main_loop);
     }
+    if (!sys->board && sys->objects->violation) {
+        return EXIT_VIOLATION;
+    }
     return sys->status;
 }
 
@@ -358,5 +388,7 @@ void system_fini(System *sys)
     g_main_loop_unref(sys->main_loop);
     pidfile_remove(&sys->pidfile);
     privileges_clear(&sys->privileges);
+    convention_clear(&sys->convention);
+    daemon_fini(&sys->daemon);
     sandbox_needs_fini(&sys->needs);
 }

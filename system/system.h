@@ -4,6 +4,8 @@
 #ifndef SYSTEM_SYSTEM_H
 #define SYSTEM_SYSTEM_H
 
+#include "system/convention.h"
+#include "system/daemon.h"
 #include "system/pidfile.h"
 #include "system/privileges.h"
 #include "system/registry.h"
@@ -28,6 +30,9 @@ typedef struct System {
     bool board_live;        /* started, and has not ended */
     int status;             /* for exit() */
     PidFile pidfile;
+    Convention convention;
+    Daemon daemon;
+    bool daemonize;
     SandboxMode sandbox_mode;
     SandboxNeeds needs;
     Privileges privileges;

@@ -58,6 +58,7 @@ struct ObjectSet {
     SandboxNeeds *needs;            /* not owned */
     bool vfio_user, auto_shutdown;  /* the machine's properties, from acquire() on */
     unsigned live;                  /* served and not ended */
+    bool violation;                 /* what ended last did, for its client broke the protocol */
     void (*all_ended)(void *opaque);
     void *opaque;
 };
