@@ -10,11 +10,10 @@
 #include "block/drivers.h"
 #include "build-stamp.h"
 #include "util/module.h"
-#include <gmodule.h>
 
 extern const Module remote_module;
 
-G_MODULE_EXPORT const Module remote_module = {
+__attribute__((visibility("default"))) const Module remote_module = {
     .stamp = BUILD_STAMP,
     .kind = MODULE_KIND,
     .name = MODULE_NAME,

@@ -18,7 +18,7 @@
  */
 #include "util/module.h"
 #include "util/error.h"
-#include <gmodule.h>
+#include <dlfcn.h>
 #include <string.h>
 
 struct ModuleSet {
@@ -90,24 +90,23 @@ static const Module *load_file(const ModuleSet *set, const ModuleDesc *desc, con
                                GError **errp)
 {
     const Module *module = NULL;
-    GModule *file;
+    void *file;
 
     if (!g_file_test(path, G_FILE_TEST_EXISTS) || !has_stamp(path, set->stamp, errp)) {
         return NULL;
     }
-    file = g_module_open(path, G_MODULE_BIND_LOCAL);
+    file = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!file) {
-        error_set(errp, "%s", g_module_error());
+        error_set(errp, "%s", dlerror());
         return NULL;
     }
-    if (!g_module_symbol(file, "remote_module", (gpointer *)&module) ||
-        strcmp(module->stamp, set->stamp) || strcmp(module->kind, desc->kind) ||
+    module = dlsym(file, "remote_module");
+    if (!module || strcmp(module->stamp, set->stamp) || strcmp(module->kind, desc->kind) ||
         strcmp(module->name, desc->name)) {
         error_set(errp, "'%s' is not the module '%s'", path, desc->name);
-        g_module_close(file);
+        dlclose(file);
         return NULL;
     }
-    g_module_make_resident(file);
     return module;
 }
 
