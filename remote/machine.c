@@ -10,8 +10,9 @@
  * answer all ones where there is an answer, and are logged at a limited rate.
  *
  * Reset and disconnect are the same thing up to a point: drain the device, then put it back into
- * its power-on state. A peer may hang up while its reset still drains, so there are two that can
- * wait for one drain.
+ * its power-on state. A peer may hang up while its reset still drains, and a monitor may reset at
+ * any time, so there are three that can wait for one drain. A pause drains without resetting; it
+ * and the others take turns.
  *
  * Built and freed on the main thread; the verbs run on the machine's.
  */
@@ -229,13 +230,51 @@ void machine_irq_disable(RemoteMachine *m, IoIrq irq)
     iohub_disable(&m->iohub, irq);
 }
 
-/* --- reset and disconnect --- */
+/* --- reset, disconnect, pause --- */
+
+static void drain(RemoteMachine *m);
+
+static void tell(LoopFn **done, void *opaque)
+{
+    LoopFn *fn = g_steal_pointer(done);
+
+    if (fn) {
+        fn(opaque);
+    }
+}
+
+static void pause_idle(void *opaque)
+{
+    RemoteMachine *m = opaque;
+
+    m->pausing = false;
+    tell(&m->pause_done, m->pause_opaque);
+    if (m->reset_done || m->cycle_done || m->disconnect_done) {
+        drain(m);
+    }
+}
+
+/* Where nothing has to be waited for. */
+static void pause_soon(RemoteMachine *m)
+{
+    loop_work_init(&m->pause_work, m->loop, pause_idle, m);
+    loop_defer(&m->pause_work);
+}
+
+static void pause_begin(RemoteMachine *m)
+{
+    m->pausing = true;
+    if (m->dev->ops->pause && !m->paused) {
+        m->dev->ops->pause(m->dev, pause_idle, m);
+    } else {
+        pause_soon(m);
+    }
+    m->paused = true;
+}
 
 static void on_idle(void *opaque)
 {
     RemoteMachine *m = opaque;
-    LoopFn *reset_done = g_steal_pointer(&m->reset_done);
-    LoopFn *disconnect_done;
 
     m->draining = false;
     if (m->disconnect_done) {
@@ -243,18 +282,17 @@ static void on_idle(void *opaque)
         iohub_unbind(&m->iohub);
     }
     pci_dev_reset(m->dev);
-    if (reset_done) {
-        reset_done(m->reset_opaque);
-    }
-    disconnect_done = g_steal_pointer(&m->disconnect_done);
-    if (disconnect_done) {
-        disconnect_done(m->disconnect_opaque);
+    tell(&m->cycle_done, m->cycle_opaque);
+    tell(&m->reset_done, m->reset_opaque);
+    tell(&m->disconnect_done, m->disconnect_opaque);
+    if (m->pause_done && !m->draining) {
+        pause_begin(m);
     }
 }
 
 static void drain(RemoteMachine *m)
 {
-    if (!m->draining) {
+    if (!m->draining && !m->pausing) {
         m->draining = true;
         m->dev->ops->drain(m->dev, on_idle, m);
     }
@@ -268,10 +306,37 @@ void machine_reset(RemoteMachine *m, LoopFn *done, void *opaque)
     drain(m);
 }
 
+void machine_power_cycle(RemoteMachine *m, LoopFn *done, void *opaque)
+{
+    g_assert(!m->cycle_done);
+    m->cycle_done = done;
+    m->cycle_opaque = opaque;
+    drain(m);
+}
+
 void machine_disconnect(RemoteMachine *m, LoopFn *done, void *opaque)
 {
     g_assert(!m->disconnect_done);
     m->disconnect_done = done;
     m->disconnect_opaque = opaque;
     drain(m);
+}
+
+void machine_pause(RemoteMachine *m, LoopFn *done, void *opaque)
+{
+    g_assert(!m->pause_done);
+    m->pause_done = done;
+    m->pause_opaque = opaque;
+    if (!m->draining) {
+        pause_begin(m);
+    }
+}
+
+void machine_resume(RemoteMachine *m)
+{
+    g_assert(!m->pause_done);
+    if (m->paused && m->dev->ops->resume) {
+        m->dev->ops->resume(m->dev);
+    }
+    m->paused = false;
 }

@@ -305,7 +305,7 @@ static bool plug_devices(Board *board, GError **errp)
         if (!pc_add_device(board->pc, pci, pci->devfn, errp)) {
             return false;
         }
-        dev->bound = true;
+        dev->bound = "board";
     }
     return true;
 }

@@ -69,7 +69,8 @@ static bool find_device(Object *obj, const char *property, GError **errp)
         return error_set(errp, "Device '%s' is not a PCI device", device_name(obj->device));
     }
     if (obj->device->bound) {
-        return error_set(errp, "Device '%s' is served by another object", device_name(obj->device));
+        return error_set(errp, "Device '%s' is served by object '%s'", device_name(obj->device),
+                         obj->device->bound);
     }
     return true;
 }
@@ -83,7 +84,7 @@ bool served_create(Object *obj, const char *property, GError **errp)
     if (!find_device(obj, property, errp) || !find_socket(obj, errp)) {
         return false;
     }
-    obj->device->bound = true;
+    obj->device->bound = obj->id;
     return true;
 }
 
@@ -214,5 +215,5 @@ void served_destroy(Object *obj)
         connection_free(served->conn);
     }
     fd_clear(&served->fd);
-    obj->device->bound = false;
+    obj->device->bound = NULL;
 }

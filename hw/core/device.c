@@ -47,7 +47,7 @@ static void device_free(Device *dev)
     g_free(dev);
 }
 
-static void device_remove(DeviceTree *tree, Device *dev)
+void device_del(DeviceTree *tree, Device *dev)
 {
     g_ptr_array_remove(tree->devices, dev);
     g_ptr_array_remove(dev->bus->children, dev);
@@ -82,7 +82,7 @@ void device_tree_free(DeviceTree *tree)
         return;
     }
     while (tree->devices->len) {
-        device_remove(tree, g_ptr_array_index(tree->devices, tree->devices->len - 1));
+        device_del(tree, g_ptr_array_index(tree->devices, tree->devices->len - 1));
     }
     g_ptr_array_free(tree->devices, true);
     g_ptr_array_free(tree->buses, true);

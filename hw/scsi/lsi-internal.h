@@ -312,6 +312,7 @@ struct Lsi {
     uint64_t epoch; /* changes when a reset or abort takes a move's ground away */
     bool executing; /* inside lsi_run() */
     bool frozen;    /* SCRIPTS stand still, whatever st.run says */
+    bool paused;    /* by a monitor: SCRIPTS wait as they are */
 };
 
 /* Offsets in instructions: signed, 24 bits. */
@@ -351,6 +352,8 @@ void lsi_soft_reset(Lsi *s);
 bool lsi_attach(PciDev *pci, GError **errp);
 void lsi_detach(PciDev *pci);
 void lsi_drain(PciDev *pci, void (*idle)(void *), void *opaque);
+void lsi_pause(PciDev *pci, void (*idle)(void *), void *opaque);
+void lsi_resume(PciDev *pci);
 void lsi_reset(PciDev *pci);
 void lsi_cfg_write(PciDev *pci, unsigned addr, uint32_t value, unsigned len);
 bool lsi_realize(Device *dev, const LsiModel *model, GError **errp);
@@ -361,6 +364,7 @@ extern const OptDesc lsi_props[];
 #define LSI_PCI_OPS                                                                                \
     .vendor = 0x1000, .subsys_vendor = 0x1000, .subsys = 0x1000, .class_code = 0x010000,           \
     .int_pin = 1, .attach = lsi_attach, .detach = lsi_detach, .drain = lsi_drain,                  \
+    .pause = lsi_pause, .resume = lsi_resume,                                                      \
     .reset = lsi_reset, .cfg_write = lsi_cfg_write
 #define LSI_REG_BAR(kind_, size_)                                                                  \
     {                                                                                              \

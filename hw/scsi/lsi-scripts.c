@@ -414,7 +414,7 @@ void lsi_run(void *opaque)
     size_t bytes = SLICE_BYTES;
     bool more = true;
 
-    if (s->frozen) {
+    if (s->frozen || s->paused) {
         return;
     }
     s->executing = true;

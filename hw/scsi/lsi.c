@@ -72,6 +72,27 @@ void lsi_drain(PciDev *pci, void (*idle)(void *), void *opaque)
     scsi_bus_drain(s->scsi, idle, opaque);
 }
 
+/* The script stays where it is, and so do the bus and its timers: the guest, which is stopped as
+ * well, finds everything as it was. */
+void lsi_pause(PciDev *pci, void (*idle)(void *), void *opaque)
+{
+    Lsi *s = (Lsi *)pci;
+
+    s->paused = true;
+    loop_timer_disarm(&s->hth_timer);
+    scsi_bus_hold(s->scsi, true);
+    scsi_bus_drain(s->scsi, idle, opaque);
+}
+
+void lsi_resume(PciDev *pci)
+{
+    Lsi *s = (Lsi *)pci;
+
+    s->paused = false;
+    scsi_bus_hold(s->scsi, false);
+    loop_defer(&s->run_work);
+}
+
 void lsi_reset(PciDev *pci)
 {
     Lsi *s = (Lsi *)pci;

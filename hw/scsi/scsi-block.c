@@ -29,4 +29,6 @@ const DeviceType scsi_block_type = {
     .size = sizeof(Passthrough),
     .realize = block_realize,
     .unrealize = passthrough_unrealize,
+    .plug = scsi_dev_hot_plug,
+    .unplug = scsi_dev_hot_unplug,
 };

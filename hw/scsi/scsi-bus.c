@@ -49,6 +49,9 @@ void scsi_bus_free(ScsiBus *bus)
 {
     if (bus) {
         g_assert(!bus->loop);
+        if (bus->watch_release) {
+            bus->watch_release(bus->watch_opaque);
+        }
         g_free(bus);
     }
 }
@@ -209,10 +212,13 @@ bool scsi_take_attention(ScsiDev *dev, ScsiSense *sense)
 
 /* ---- stop and resume ---- */
 
-void scsi_bus_on_stop(ScsiBus *bus, ScsiStopFn *fn, void *opaque)
+void scsi_bus_watch(ScsiBus *bus, const ScsiBusWatch *watch, void *opaque,
+                    void (*release)(void *opaque))
 {
-    bus->stop = fn;
-    bus->stop_opaque = opaque;
+    g_assert(!bus->watch);
+    bus->watch = watch;
+    bus->watch_opaque = opaque;
+    bus->watch_release = release;
 }
 
 void scsi_bus_resume(ScsiBus *bus)
@@ -231,7 +237,7 @@ void scsi_bus_resume(ScsiBus *bus)
 
 static void pump_all(ScsiBus *bus)
 {
-    if (bus->resuming) {
+    if (bus->resuming && !bus->held) {
         scsi_bus_resume(bus);
     }
     for (unsigned i = 0; i < UNITS; i++) {
@@ -257,17 +263,43 @@ static void drain_step(void *opaque)
         pump_all(bus);
         return;
     }
+    if (bus->drained) {
+        bus->drained = NULL;
+        scsi_leave_step(bus);
+    }
     while (bus->drain_next < UNITS) {
         ScsiDev *dev = unit_at(bus, bus->drain_next++);
 
         if (dev && dev->ops->drain) {
+            bus->drained = dev;
             dev->ops->drain(dev, drain_step, bus);
             return;
         }
     }
+    if (bus->leaving) {
+        return; /* comes again when it is gone */
+    }
     bus->draining = false;
     loop_defer(&bus->drain_work);
     bus->idle(bus->idle_opaque);
+}
+
+void scsi_bus_hold(ScsiBus *bus, bool held)
+{
+    bus->held = held;
+    if (!held) {
+        scsi_bus_resume(bus);
+    }
+    if (!held && !bus->draining) {
+        loop_defer(&bus->drain_work); /* which starts what was held up */
+    }
+}
+
+void scsi_bus_left(ScsiBus *bus)
+{
+    if (bus->draining && !bus->drained && bus->drain_next == UNITS) {
+        loop_defer(&bus->drain_work);
+    }
 }
 
 void scsi_bus_drain(ScsiBus *bus, void (*idle)(void *), void *opaque)
@@ -337,7 +369,9 @@ bool scsi_dev_plug(ScsiDev *dev, Device *device, const ScsiDevOps *ops, GError *
     dev->sense = (ScsiSense){ 0 };
     scsi_tasks_init(dev);
     scsi_unit_attention(dev, SCSI_ASC_RESET, 0);
-    bus->units[dev->id][dev->lun] = dev;
+    if (!bus->loop) { /* else scsi_dev_hot_plug() follows */
+        bus->units[dev->id][dev->lun] = dev;
+    }
     return true;
 }
 
@@ -345,6 +379,8 @@ void scsi_dev_unplug(ScsiDev *dev)
 {
     g_assert(!dev->tasks);
     g_clear_pointer(&dev->sense_data, g_free);
-    dev->bus->units[dev->id][dev->lun] = NULL;
+    if (dev->bus->units[dev->id][dev->lun] == dev) {
+        dev->bus->units[dev->id][dev->lun] = NULL;
+    }
     dev->bus = NULL;
 }

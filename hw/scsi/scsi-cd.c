@@ -31,13 +31,13 @@ static void tray_open(ScsiDisk *disk)
     if (!disk->tray_open && disk->node) {
         disk->event = DISK_EVENT_REMOVED;
     }
-    disk->tray_open = true;
+    disk_set_tray(disk, true);
     xfer_fail_all(disk, removed);
 }
 
 static void tray_close(ScsiDisk *disk)
 {
-    disk->tray_open = false;
+    disk_set_tray(disk, false);
     if (disk->node) {
         disk->event = DISK_EVENT_NEW;
         scsi_unit_attention(&disk->scsi, SCSI_ASC_MEDIUM_CHANGED, 0);
@@ -322,4 +322,6 @@ const DeviceType scsi_cd_type = {
     .size = sizeof(ScsiDisk),
     .realize = cd_realize,
     .unrealize = disk_unrealize,
+    .plug = scsi_dev_hot_plug,
+    .unplug = scsi_dev_hot_unplug,
 };

@@ -63,7 +63,7 @@ static void tray_move(ScsiDisk *disk, ScsiReq *req, bool load)
     } else if (!load && !disk->tray_open) {
         disk->event = DISK_EVENT_REMOVED;
     }
-    disk->tray_open = !load;
+    disk_set_tray(disk, !load);
     scsi_req_good(req);
 }
 

@@ -92,6 +92,8 @@ static inline ScsiDisk *disk_of(ScsiDev *dev)
 }
 
 /* scsi-disk.c */
+/* Tells the bus's watch if it moves. */
+void disk_set_tray(ScsiDisk *disk, bool open);
 bool disk_has_medium(const ScsiDisk *disk);
 bool disk_read_only(const ScsiDisk *disk);
 bool disk_is_ready(ScsiDev *dev, unsigned flags, ScsiSense *sense);

@@ -31,6 +31,18 @@ bool disk_has_medium(const ScsiDisk *disk)
     return disk->node && !disk->tray_open;
 }
 
+void disk_set_tray(ScsiDisk *disk, bool open)
+{
+    const ScsiBus *bus = disk->scsi.bus;
+
+    if (disk->tray_open != open) {
+        disk->tray_open = open;
+        if (bus->watch) {
+            bus->watch->tray(bus->watch_opaque, &disk->scsi, open);
+        }
+    }
+}
+
 bool disk_read_only(const ScsiDisk *disk)
 {
     return disk->cd || !disk->node || disk->node->read_only;
@@ -125,7 +137,7 @@ void disk_load(ScsiDev *dev, StreamIn *in, bool apply)
 
 static void warn_stop(const ScsiDev *dev, const char *name, int policy)
 {
-    if (policy == ON_ERROR_STOP && !dev->bus->stop) {
+    if (policy == ON_ERROR_STOP && !dev->bus->watch) {
         log_line(device_name(dev->dev), "%s=stop: nothing here can stop the guest; acts as report",
                  name);
     }
@@ -322,4 +334,21 @@ void disk_unrealize(Device *dev)
 
     scsi_dev_unplug(&disk->scsi);
     disk_release_node(disk);
+}
+
+void scsi_disk_info(const Device *dev, ScsiDiskInfo *info)
+{
+    const ScsiDisk *disk = dev->state;
+
+    *info = (ScsiDiskInfo){
+        .removable = disk->removable,
+        .tray_open = disk->tray_open,
+        .locked = disk->locked,
+        .node = disk->node,
+    };
+}
+
+const char *scsi_disk_drive(const Device *dev)
+{
+    return ((const ScsiDisk *)dev->state)->drive;
 }

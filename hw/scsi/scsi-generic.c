@@ -25,4 +25,6 @@ const DeviceType scsi_generic_type = {
     .size = sizeof(Passthrough),
     .realize = generic_realize,
     .unrealize = passthrough_unrealize,
+    .plug = scsi_dev_hot_plug,
+    .unplug = scsi_dev_hot_unplug,
 };

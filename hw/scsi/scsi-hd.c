@@ -211,4 +211,6 @@ const DeviceType scsi_hd_type = {
     .size = sizeof(ScsiDisk),
     .realize = hd_realize,
     .unrealize = disk_unrealize,
+    .plug = scsi_dev_hot_plug,
+    .unplug = scsi_dev_hot_unplug,
 };

@@ -16,11 +16,19 @@ struct ScsiBus {
     ScsiDev *units[SCSI_MAX_ID][SCSI_MAX_LUN];
     ScsiDev absent; /* answers for every LUN that is not there */
     bool tells_status; /* the adapter calls scsi_status_sent() */
-    ScsiStopFn *stop; /* or NULL */
-    void *stop_opaque;
+    const ScsiBusWatch *watch; /* or NULL */
+    void *watch_opaque;
+    void (*watch_release)(void *opaque);
     bool resuming; /* wanted while a drain was under way */
     size_t buffered; /* bytes in chunks of all units */
+    bool held; /* scsi_bus_hold() */
     bool draining;
+    ScsiDev *drained; /* the unit that is being drained now */
+    /* scsi-hotplug.c: a unit that is not in units any more, but still has work */
+    ScsiDev *leaving;
+    LoopWork leave_work;
+    void (*gone)(void *opaque);
+    void *gone_opaque;
     unsigned drain_next; /* unit to look at next, id * SCSI_MAX_LUN + lun */
     LoopWork drain_work;
     void (*idle)(void *opaque);
@@ -29,6 +37,12 @@ struct ScsiBus {
 
 /* scsi-bus.c: who answers for a nexus. */
 ScsiDev *scsi_bus_unit(ScsiBus *bus, unsigned target, unsigned lun);
+
+/* May neither a command start nor data be asked for? */
+static inline bool scsi_bus_is_still(const ScsiBus *bus)
+{
+    return bus->draining || bus->held;
+}
 
 /* scsi-task.c */
 /* Nothing more can be moved, and no ready() comes. */
@@ -40,6 +54,8 @@ void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req, ScsiReqState *again);
 void scsi_tasks_pump(ScsiDev *dev);
 /* Cancels the tasks addressed to target and lun; -1: any. */
 void scsi_tasks_cancel(ScsiDev *dev, int target, int lun);
+/* Cancels all of them, but each ends as if its LUN did not exist. */
+void scsi_tasks_evict(ScsiDev *dev);
 
 /* Sense data was fetched or given up: the next status that waits for that goes on. */
 void scsi_allegiance_end(ScsiDev *dev);
@@ -51,6 +67,11 @@ uint64_t scsi_req_restart(const ScsiReq *req);
 bool scsi_again_begin(ScsiReq *req);
 /* Moves what had been moved before; false until it is all there. */
 bool scsi_again_move(ScsiReq *req);
+
+/* scsi-hotplug.c: looks whether the unit that leaves can go on. */
+void scsi_leave_step(ScsiBus *bus);
+/* scsi-bus.c: it is gone. */
+void scsi_bus_left(ScsiBus *bus);
 
 /* scsi-core-cmds.c: the stand-in for missing LUNs */
 extern const ScsiDevOps scsi_absent_ops;

@@ -109,7 +109,7 @@ void scsi_tasks_pump(ScsiDev *dev)
 {
     bool older = false, barrier = false, stale = false;
 
-    for (ScsiReq *req = dev->tasks; req && dev->n_waiting && !dev->bus->draining;
+    for (ScsiReq *req = dev->tasks; req && dev->n_waiting && !scsi_bus_is_still(dev->bus);
          req = req->next) {
         if (req->parked) {
             continue;
@@ -180,8 +180,9 @@ static void task_done(ScsiReq *req)
 {
     ScsiDev *dev = req->dev;
     bool failed = !req->cancelling && req->status == SCSI_CHECK_CONDITION;
+    ScsiBus *bus = dev->bus;
 
-    if (failed && dev->allegiance) {
+    if (failed && dev->allegiance && bus->leaving != dev) {
         task_park(req);
         return;
     }
@@ -189,7 +190,10 @@ static void task_done(ScsiReq *req)
     g_free(req->mem);
     req->mem = NULL;
     g_clear_pointer(&req->again, scsi_req_state_free);
-    req->cancelled = req->cancelling;
+    req->cancelled = req->cancelling && !req->evicted;
+    if (req->evicted) {
+        req->status = SCSI_CHECK_CONDITION;
+    }
     if (failed) {
         allegiance_begin(dev, req);
     }
@@ -200,6 +204,9 @@ static void task_done(ScsiReq *req)
     req->ops->done(req);
     unpark_next(dev); /* if this one came to be cancelled after it was unparked itself */
     scsi_tasks_pump(dev);
+    if (bus->leaving == dev) {
+        scsi_leave_step(bus);
+    }
 }
 
 static void task_work(void *opaque)
@@ -224,7 +231,7 @@ static void task_reset_state(ScsiDev *dev, ScsiReq *req)
     req->total = req->moved = req->chunk_start = 0;
     req->status = SCSI_GOOD;
     req->cancelled = req->started = req->finished = req->cancelling = req->ready_due = false;
-    req->parked = false;
+    req->parked = req->evicted = false;
     req->sense = (ScsiSense){ 0 };
     req->info_valid = false;
     req->info = 0;
@@ -263,7 +270,7 @@ void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req, ScsiReqState *again)
     if (req->cdb[0] != SCSI_REQUEST_SENSE && !dev->status_due) {
         scsi_allegiance_end(dev);
     }
-    if (dev->n_barriers == 0 && !dev->bus->draining) {
+    if (dev->n_barriers == 0 && !scsi_bus_is_still(dev->bus)) {
         task_start(req);
     } else {
         scsi_tasks_pump(dev);
@@ -281,6 +288,7 @@ void scsi_req_hide(ScsiReq *req)
 void scsi_cancel(ScsiReq *req)
 {
     if (req->cancelling) {
+        req->evicted = false; /* nobody wants to be told any more */
         return;
     }
     req->dev->n_barriers += !is_queue_barrier(req);
@@ -300,6 +308,16 @@ void scsi_cancel(ScsiReq *req)
         scsi_req_finish(req, SCSI_GOOD);
     } else {
         req->dev->ops->cancel(req->dev, req);
+    }
+}
+
+void scsi_tasks_evict(ScsiDev *dev)
+{
+    for (ScsiReq *req = dev->tasks; req; req = req->next) {
+        if (!req->cancelling && (!req->finished || req->parked)) {
+            scsi_cancel(req);
+            req->evicted = true;
+        }
     }
 }
 

@@ -78,7 +78,7 @@ bool xfer_may_spare(const Xfer *xfer)
 {
     const ScsiBus *bus = xfer->req->bus;
 
-    return bus->buffered < SCSI_BUFFER_SOFT_LIMIT && !bus->draining;
+    return bus->buffered < SCSI_BUFFER_SOFT_LIMIT && !scsi_bus_is_still(bus);
 }
 
 static bool take(Xfer *xfer, XferPart *part, uint64_t offset, size_t len)
@@ -199,6 +199,16 @@ static int error_policy(const ScsiDisk *disk, const BlockReq *io)
     return policy;
 }
 
+static void tell_error(ScsiDev *dev, const BlockReq *io, ScsiErrorAction action)
+{
+    const ScsiBusWatch *watch = dev->bus->watch;
+    ScsiIoError error = { .action = action, .write = io->op != BLOCK_READ, .error = -io->res };
+
+    if (watch) {
+        watch->error(dev->bus->watch_opaque, dev, &error);
+    }
+}
+
 /* True: the request is kept until the guest goes on. */
 static bool keeps(XferPart *part)
 {
@@ -206,26 +216,30 @@ static bool keeps(XferPart *part)
     const BlockReq *io = &part->io;
     bool advice = io->op == BLOCK_DISCARD && io->res == -EOPNOTSUPP;
 
-    if (io->res >= 0 || advice || !dev->bus->stop ||
+    if (io->res >= 0 || advice || !dev->bus->watch ||
         error_policy(disk_of(dev), io) != ON_ERROR_STOP) {
         return false;
     }
     part->state = XFER_KEPT;
-    dev->bus->stop(dev->bus->stop_opaque, dev, io->op != BLOCK_READ, -io->res);
+    tell_error(dev, io, SCSI_ERROR_STOP);
     return true;
 }
 
 static void settle_error(XferPart *part)
 {
-    const ScsiDisk *disk = part->xfer->disk;
+    ScsiDisk *disk = part->xfer->disk;
     BlockReq *io = &part->io;
+    bool ignore = error_policy(disk, io) == ON_ERROR_IGNORE;
 
     if (io->res >= 0) {
         return;
     }
+    if (io->op != BLOCK_DISCARD || io->res != -EOPNOTSUPP) {
+        tell_error(&disk->scsi, io, ignore ? SCSI_ERROR_IGNORE : SCSI_ERROR_REPORT);
+    }
     trace(SCSI, "%s: I/O error %d, op %d at %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT,
           device_name(disk->scsi.dev), -io->res, io->op, io->offset, io->bytes);
-    if (error_policy(disk, io) == ON_ERROR_IGNORE) {
+    if (ignore) {
         if (io->op == BLOCK_READ) {
             memset(part->buf, 0, part->len); /* not what the buffer held for someone else */
         }

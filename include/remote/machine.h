@@ -53,8 +53,13 @@ typedef struct RemoteMachine {
     RemoteCounters counters; /* but interrupts: machine_counters() */
     /* a drain is in progress, and who waits for it */
     bool draining;
-    LoopFn *reset_done, *disconnect_done; /* or NULL */
-    void *reset_opaque, *disconnect_opaque;
+    LoopFn *reset_done, *disconnect_done, *cycle_done; /* or NULL */
+    void *reset_opaque, *disconnect_opaque, *cycle_opaque;
+    /* the monitor's stop; while pausing, a drain waits */
+    bool paused, pausing;
+    LoopFn *pause_done;
+    LoopWork pause_work;
+    void *pause_opaque;
 } RemoteMachine;
 
 /* Main thread. dev is not bound yet; it and everything below it goes to loop. loop stays the
@@ -106,6 +111,16 @@ void machine_reset(RemoteMachine *m, LoopFn *done, void *opaque);
  * reset; then done from the loop. May come while a reset is under way, whose done comes first.
  * Afterwards the machine is as new and can serve the next peer. */
 void machine_disconnect(RemoteMachine *m, LoopFn *done, void *opaque);
+
+/* The monitor's reset: as machine_reset(), and may come while one or a disconnect is under way. One
+ * at a time. */
+void machine_power_cycle(RemoteMachine *m, LoopFn *done, void *opaque);
+/* The device finishes the I/O that it has, flushes, and begins no more until machine_resume();
+ * then done from the loop, once. Register accesses, resets and disconnects go on as ever. Already
+ * paused is as good. */
+void machine_pause(RemoteMachine *m, LoopFn *done, void *opaque);
+/* Not while a pause is under way. I/O that failed and was kept is done again. */
+void machine_resume(RemoteMachine *m);
 
 /* Read-only: what there is. Constant once the machine exists. */
 void machine_describe(RemoteMachine *m, MachineDesc *desc);

@@ -6,27 +6,38 @@
 
 typedef struct StopFx {
     DiskFx d;
-    unsigned n_stop;
+    unsigned n_stop, n_told[3];
     bool write;
     int error;
 } StopFx;
 
-static void on_stop(void *opaque, ScsiDev *dev, bool write, int error)
+static void on_error(void *opaque, ScsiDev *dev, const ScsiIoError *error)
 {
     StopFx *s = opaque;
 
     g_assert_nonnull(dev);
-    s->n_stop++;
-    s->write = write;
-    s->error = error;
+    s->n_told[error->action]++;
+    if (error->action == SCSI_ERROR_STOP) {
+        s->n_stop++;
+        s->write = error->write;
+        s->error = error->error;
+    }
 }
+
+static void on_tray(void *opaque G_GNUC_UNUSED, ScsiDev *dev G_GNUC_UNUSED,
+                    bool open G_GNUC_UNUSED)
+{
+    g_assert_not_reached();
+}
+
+static const ScsiBusWatch watch = { .error = on_error, .tray = on_tray };
 
 static void setup(StopFx *s, const char *device, bool monitor)
 {
     *s = (StopFx){ 0 };
     disk_setup(&s->d, "size=2M,discard=unmap,can-discard=on", device);
     if (monitor) {
-        scsi_bus_on_stop(s->d.fx.bus, on_stop, s);
+        scsi_bus_watch(s->d.fx.bus, &watch, s, NULL);
     }
 }
 
@@ -35,7 +46,7 @@ static void teardown(StopFx *s)
     disk_teardown(&s->d);
 }
 
-enum { REPORTS, IGNORES, STOPS };
+enum { REPORTS = SCSI_ERROR_REPORT, IGNORES = SCSI_ERROR_IGNORE, STOPS = SCSI_ERROR_STOP };
 
 static void test_policies(void)
 {

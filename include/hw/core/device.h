@@ -30,6 +30,13 @@ typedef struct DeviceType {
     bool (*realize)(Device *dev, GError **errp);
     /* Main thread; nothing is in flight any more. */
     void (*unrealize)(Device *dev);
+    /* Optional, both or neither; for buses that can be changed while a thread runs them, on that
+     * thread. plug: after realize, which leaves the running side alone. False and an error: it is
+     * unrealized. */
+    bool (*plug)(Device *dev, GError **errp);
+    /* Takes no new work, ends what it has, flushes; then gone(), from the loop, once. unrealize
+     * follows. */
+    void (*unplug)(Device *dev, void (*gone)(void *opaque), void *opaque);
 } DeviceType;
 
 struct Bus {
@@ -47,7 +54,8 @@ struct Device {
     Bus *child; /* or NULL */
     void *state;
     bool realized;
-    bool bound; /* an x-remote-object has taken it */
+    const char *bound;  /* id of the object that serves it; NULL: none does */
+    bool leaving; /* the main thread's: is being removed, and nobody starts anything with it */
     BlockGraph *blocks;
 };
 
@@ -75,6 +83,9 @@ const DeviceType *device_type_find(const DeviceTree *tree, const char *name);
  * Without bus=: the newest bus of the right kind, as in the stock, so that a -device of a disk
  * goes to the adapter named last before it. */
 Device *device_new(DeviceTree *tree, Opts *opts, GError **errp);
+/* Unrealizes and frees dev, which has no children, is not bound, and has been unplugged if its bus
+ * runs. */
+void device_del(DeviceTree *tree, Device *dev);
 Device *device_find(const DeviceTree *tree, const char *id);
 Bus *bus_find(const DeviceTree *tree, const char *name);
 /* id, or the type's name; for messages. */

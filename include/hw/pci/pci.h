@@ -94,6 +94,11 @@ typedef struct PciDevOps {
     void (*detach)(PciDev *dev);
     /* Stop, cancel what is in flight, flush, drop every pin; then idle from the loop, once. */
     void (*drain)(PciDev *dev, void (*idle)(void *), void *opaque);
+    /* Optional, both or neither. pause: finish what is in flight, flush, begin no I/O until resume;
+     * then idle from the loop, once. Not while a drain is under way, nor a drain meanwhile; one
+     * after it comes as ever. */
+    void (*pause)(PciDev *dev, void (*idle)(void *), void *opaque);
+    void (*resume)(PciDev *dev);
     /* Power-on state; after drain. Config space is reset by pci_dev_reset(). */
     void (*reset)(PciDev *dev);
     /* Optional, for a function whose config space is elsewhere: the value that a read gets instead

@@ -96,6 +96,7 @@ enum {
     SCSI_ASC_INCOMPATIBLE_MEDIUM = 0x30, /* 02: unknown format */
     SCSI_ASC_NO_SAVING = 0x39,
     SCSI_ASC_NO_MEDIUM = 0x3a, /* 02: tray open */
+    SCSI_ASC_TARGET_CHANGED = 0x3f, /* 0e: reported LUNs data has changed */
     SCSI_ASC_TARGET_FAILURE = 0x44,
     SCSI_ASC_REMOVAL_PREVENTED = 0x53, /* 02 */
     SCSI_ASC_ILLEGAL_MODE = 0x64,

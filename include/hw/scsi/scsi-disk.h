@@ -13,6 +13,15 @@ extern const DeviceType scsi_cd_type; /* scsi-cd */
 extern const DeviceType scsi_generic_type;
 extern const DeviceType scsi_block_type;
 
+/* What a SCSI unit is at the moment; on its loop's thread. */
+typedef struct ScsiDiskInfo {
+    bool removable, tray_open, locked;
+    struct BlockNode *node; /* its medium, or NULL */
+} ScsiDiskInfo;
+void scsi_disk_info(const Device *dev, ScsiDiskInfo *info);
+/* drive= that it was given, or NULL. Any thread. */
+const char *scsi_disk_drive(const Device *dev);
+
 /*
  * The operator's side of a scsi-cd that is attached, on its loop's thread.
  *

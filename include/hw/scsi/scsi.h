@@ -81,6 +81,7 @@ struct ScsiReq {
     bool started, finished;
     bool cancelling; /* scsi_cancel() came, done() not yet */
     bool ready_due;
+    bool evicted; /* cancelled since the unit goes away: the initiator is told that it has gone */
     bool parked; /* failed, but its status waits for an older one's sense data to be fetched */
     ScsiSense sense;
     bool info_valid; /* the sense data has an INFORMATION field */
@@ -187,6 +188,9 @@ void scsi_bus_power_on(ScsiBus *bus);
  * has cancelled what it wants gone. Until idle no command starts and the adapter moves no data;
  * tasks that wait for either stay as they are and go on after it. One drain at a time. */
 void scsi_bus_drain(ScsiBus *bus, void (*idle)(void *), void *opaque);
+/* While held, no command starts and the adapter moves no data, as during a drain; those that were
+ * kept for scsi_bus_resume() stay so. Letting go resumes them. */
+void scsi_bus_hold(ScsiBus *bus, bool held);
 
 /*
  * Contingent allegiance (SCSI-2 7.6): sense data of a command that failed stays until REQUEST SENSE
@@ -202,13 +206,31 @@ void scsi_bus_tells_status(ScsiBus *bus);
 void scsi_status_sent(ScsiBus *bus, unsigned target, unsigned lun);
 
 /*
+ * Who wants to know what happens on the bus. All of it comes from the loop.
+ *
  * rerror=stop, werror=stop, werror=enospc (the default): a unit whose I/O failed keeps the command
- * and calls fn, from the loop, which stops the guest; scsi_bus_resume() does the I/O again. Without
- * fn (NULL, the default: there is no monitor to continue it) the error is reported instead. The
+ * and tells error(), which stops the guest; scsi_bus_resume() does the I/O again. Without a watch
+ * (there is no monitor that could continue it) the error is reported to the guest instead. The
  * commands that are kept can be cancelled, and a drain does not wait for them.
  */
-typedef void ScsiStopFn(void *opaque, ScsiDev *dev, bool write, int error);
-void scsi_bus_on_stop(ScsiBus *bus, ScsiStopFn *fn, void *opaque);
+typedef enum ScsiErrorAction {
+    SCSI_ERROR_REPORT,
+    SCSI_ERROR_IGNORE,
+    SCSI_ERROR_STOP
+} ScsiErrorAction;
+typedef struct ScsiIoError {
+    ScsiErrorAction action; /* what is done about it */
+    bool write;
+    int error; /* errno */
+} ScsiIoError;
+typedef struct ScsiBusWatch {
+    void (*error)(void *opaque, ScsiDev *dev, const ScsiIoError *error);
+    void (*tray)(void *opaque, ScsiDev *dev, bool open); /* has moved */
+} ScsiBusWatch;
+/* Main thread, before the bus is attached. One at most; release(opaque) comes with the bus's end,
+ * and may be NULL. */
+void scsi_bus_watch(ScsiBus *bus, const ScsiBusWatch *watch, void *opaque,
+                    void (*release)(void *opaque));
 void scsi_bus_resume(ScsiBus *bus);
 
 /*
@@ -253,6 +275,11 @@ void scsi_req_advance(ScsiReq *req, size_t n);
 /* In realize: checks channel, id, lun and puts dev on its bus. */
 bool scsi_dev_plug(ScsiDev *dev, Device *device, const ScsiDevOps *ops, GError **errp);
 void scsi_dev_unplug(ScsiDev *dev);
+/* DeviceType.plug and .unplug of every unit. The other units of its target report that the LUNs
+ * have changed (06/3F/0E). Commands that the unit has when it goes fail as those to a LUN that does
+ * not exist (05/25/00); what they have begun to write is finished and flushed. */
+bool scsi_dev_hot_plug(Device *dev, GError **errp);
+void scsi_dev_hot_unplug(Device *dev, void (*gone)(void *opaque), void *opaque);
 /* total bytes will be moved in direction dir. */
 void scsi_req_data(ScsiReq *req, ScsiDir dir, uint64_t total);
 /* buf holds the next len bytes (IN), or wants them (OUT); ready() follows from the loop. */
