@@ -239,7 +239,7 @@ static BlockNode *open_file(Drive *d, GError **errp)
 
     if (!d->protocol) {
         opts_set(d->file, "filename", d->path);
-        set_default(d->file, "driver", probe_is_device(d->path) ? "host_device" : "file");
+        set_default(d->file, "driver", probe_is_device(d->graph, d->path) ? "host_device" : "file");
     }
     if (aio) {
         set_default(d->file, "aio", aio);
@@ -270,7 +270,7 @@ static bool probe_image(Drive *d, const char **format, GError **errp)
     if (d->protocol && !read_head_by_protocol(d, head, errp)) {
         return false;
     }
-    *format = d->protocol ? probe_format(head) : probe_path(d->path);
+    *format = d->protocol ? probe_format(head) : probe_path(d->graph, d->path);
     if (*format && !block_driver_known(d->graph, *format)) {
         return error_set(errp,
                          "'%s' looks like a %s image, which this build can't read; "

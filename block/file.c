@@ -19,6 +19,7 @@
  */
 #include "block/drivers.h"
 #include "block/engine.h"
+#include "block/graph.h"
 #include "block/image-lock.h"
 #include "util/error.h"
 #include "util/fd.h"
@@ -84,7 +85,7 @@ static int open_once(const BlockNode *node, const FileState *s)
 
     flags |= node->read_only ? O_RDONLY : O_RDWR;
     flags |= node->direct ? O_DIRECT : 0;
-    return open(s->filename, flags);
+    return block_open_path(node->graph, s->filename, flags);
 }
 
 static int open_file(BlockNode *node, const FileState *s, GError **errp)
@@ -333,6 +334,13 @@ static void file_cancel(BlockNode *node, BlockReq *req)
     }
 }
 
+static const char *file_filename(const BlockNode *node)
+{
+    const FileState *s = node->state;
+
+    return s->filename;
+}
+
 static int file_host_fd(const BlockNode *node)
 {
     const FileState *s = node->state;
@@ -351,6 +359,7 @@ const BlockDriver block_file_driver = {
     .submit = file_submit,
     .cancel = file_cancel,
     .lock = file_lock,
+    .filename = file_filename,
     .can_resize = true,
 };
 
@@ -365,5 +374,6 @@ const BlockDriver block_host_device_driver = {
     .submit = file_submit,
     .cancel = file_cancel,
     .lock = file_lock,
+    .filename = file_filename,
     .host_fd = file_host_fd,
 };

@@ -23,6 +23,7 @@
 #include "block/codec.h"
 #include "block/engine.h"
 #include "util/error.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,6 +42,8 @@ struct BlockGraph {
     unsigned n_auto;
     Loop *setup_loop; /* of block_setup_io(); NULL until it is needed */
     pthread_mutex_t mutex;
+    BlockOpenFn *opener;
+    void *opener_opaque;
 };
 
 /* What every node takes. */
@@ -384,6 +387,48 @@ bool block_del(BlockGraph *graph, const char *name, GError **errp)
     }
     block_close(node);
     return true;
+}
+
+unsigned block_count(const BlockGraph *graph)
+{
+    return graph->nodes->len;
+}
+
+BlockNode *block_at(const BlockGraph *graph, unsigned i)
+{
+    return g_ptr_array_index(graph->nodes, i);
+}
+
+Loop *block_loop(BlockNode *node)
+{
+    Loop *loop;
+
+    block_graph_lock(node->graph);
+    loop = node->loop;
+    block_graph_unlock(node->graph);
+    return loop;
+}
+
+const char *block_filename(const BlockNode *node)
+{
+    while (!node->driver->filename && node->file) {
+        node = node->file;
+    }
+    return node->driver->filename ? node->driver->filename(node) : "";
+}
+
+void block_set_opener(BlockGraph *graph, BlockOpenFn *fn, void *opaque)
+{
+    graph->opener = fn;
+    graph->opener_opaque = opaque;
+}
+
+int block_open_path(BlockGraph *graph, const char *path, int flags)
+{
+    if (graph->opener && g_str_has_prefix(path, "/dev/fdset/")) {
+        return graph->opener(graph->opener_opaque, path, flags);
+    }
+    return open(path, flags);
 }
 
 /* --- names --- */

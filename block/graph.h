@@ -47,6 +47,8 @@ bool block_is_opening(const BlockGraph *graph, const char *path);
 void block_add_child(BlockNode *parent, BlockNode *child, const char *role, bool owned);
 /* child, one of parent's, goes with it from now on. */
 void block_own_child(BlockNode *parent, BlockNode *child);
+/* open(), also of names that the graph's opener knows. */
+int block_open_path(BlockGraph *graph, const char *path, int flags);
 /* The main thread's loop for block_setup_io(). */
 Loop *block_graph_setup_loop(BlockGraph *graph, GError **errp);
 /* Gives what parent says about read-only, auto-read-only and cache.* to child, where child says

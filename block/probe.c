@@ -13,6 +13,7 @@
  * file.
  */
 #include "block/probe.h"
+#include "block/graph.h"
 #include "util/fd.h"
 #include <fcntl.h>
 #include <string.h>
@@ -55,24 +56,25 @@ const char *probe_format(const uint8_t *head)
     return NULL;
 }
 
-const char *probe_path(const char *path)
+const char *probe_path(BlockGraph *graph, const char *path)
 {
-    AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    AUTO_FD fd = block_open_path(graph, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     uint8_t head[PROBE_BYTES] = { 0 };
 
     return fd >= 0 && pread(fd, head, sizeof(head), 0) > 0 ? probe_format(head) : NULL;
 }
 
-bool probe_is_device(const char *path)
+bool probe_is_device(BlockGraph *graph, const char *path)
 {
+    AUTO_FD fd = block_open_path(graph, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
 
-    return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+    return fd >= 0 && fd_stat(fd, &st) == 0 && S_ISBLK(st.st_mode);
 }
 
-void probe_set_file(Opts *opts, const char *path)
+void probe_set_file(BlockGraph *graph, Opts *opts, const char *path)
 {
-    opts_set(opts, "file.driver", probe_is_device(path) ? "host_device" : "file");
+    opts_set(opts, "file.driver", probe_is_device(graph, path) ? "host_device" : "file");
     opts_set(opts, "file.filename", path);
 }
 

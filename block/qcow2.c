@@ -284,10 +284,10 @@ static bool name_backing(BlockNode *node, const Qcow2State *s, Opts *nested, GEr
                          path, image_name(node));
     }
     if (!opts_peek(nested, "driver")) {
-        format = format && *format ? format : probe_path(path);
+        format = format && *format ? format : probe_path(node->graph, path);
         opts_set(nested, "driver", format ? format : "raw");
     }
-    probe_set_file(nested, path);
+    probe_set_file(node->graph, nested, path);
     return true;
 }
 

@@ -115,6 +115,8 @@ typedef struct BlockDriver {
      * giving up what one has never fails. Under the graph's lock, any thread. */
     bool (*lock)(BlockNode *node, BlockAccess from, BlockAccess to, GError **errp);
     bool metadata;   /* keeps some of its own in its file, which so nobody else may write */
+    /* Optional: the file's name. */
+    const char *(*filename)(const BlockNode *node);
     bool can_resize; /* submit takes BLOCK_RESIZE */
     bool caches;     /* keeps writes back itself, so FLUSH comes also with cache.no-flush */
 } BlockDriver;
@@ -260,6 +262,18 @@ int block_setup_io(BlockNode *node, BlockOp op, uint64_t offset, void *buf, uint
  * node's loop, while it is attached. NULL if the kernel has no memory for it. */
 void *block_buffer_get(BlockNode *node, size_t bytes);
 void block_buffer_put(BlockNode *node, void *buf, size_t bytes);
+
+/* What there is, for monitors: children before parents. Main thread. */
+unsigned block_count(const BlockGraph *graph);
+BlockNode *block_at(const BlockGraph *graph, unsigned i);
+/* The loop that node is attached to at the moment; NULL: none. Any thread. */
+Loop *block_loop(BlockNode *node);
+/* Name of the file that is at the bottom; "": there is none. Valid as long as the node. */
+const char *block_filename(const BlockNode *node);
+/* Who opens names that are no paths, "/dev/fdset/N": returns a descriptor that has these flags, the
+ * caller's, or -1 with errno. NULL, the default: nobody. */
+typedef int BlockOpenFn(void *opaque, const char *name, int flags);
+void block_set_opener(BlockGraph *graph, BlockOpenFn *fn, void *opaque);
 
 /* Descriptor of the host's device below node, for SCSI commands to it; -1 if there is none. */
 int block_host_fd(const BlockNode *node);
