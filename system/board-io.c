@@ -18,8 +18,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static const char *after(const char *text, const char *prefix)
@@ -29,23 +27,9 @@ static const char *after(const char *text, const char *prefix)
 
 static bool connect_path(BoardIo *io, const char *path, GError **errp)
 {
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-
-    if (!path[0] || strlen(path) >= sizeof(addr.sun_path)) {
-        return error_set(errp, "Socket path must have 1 to %zu bytes, '%s' has %zu",
-                         sizeof(addr.sun_path) - 1, path, strlen(path));
-    }
-    memcpy(addr.sun_path, path, strlen(path));
-    AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return error_set(errp, "Can't make a socket: %s", g_strerror(errno));
-    }
-    if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        return error_set(errp, "Can't connect to '%s': %s", path, g_strerror(errno));
-    }
-    io->in = io->out = fd_steal(&fd);
-    io->owned = true;
-    return true;
+    io->in = io->out = socket_connect(path, errp);
+    io->owned = io->in >= 0;
+    return io->owned;
 }
 
 static bool take_fd(BoardIo *io, const char *text, GError **errp)
@@ -94,6 +78,9 @@ static bool open_chardev(BoardIo *io, const System *sys, const char *id, GError 
 
     if (!chardev) {
         return error_set(errp, "Chardev '%s' not found", id);
+    }
+    if (chardev->kind != CHARDEV_SOCKET) {
+        return error_set(errp, "Chardev '%s' is not a socket", id);
     }
     if (chardev->fd) {
         return take_fd(io, chardev->fd, errp);

@@ -24,6 +24,7 @@
 #include "util/log.h"
 #include "util/loop.h"
 #include <errno.h>
+#include <sys/socket.h>
 
 struct Connection {
     char *name;
@@ -36,6 +37,7 @@ struct Connection {
     ConnectionRefused *refused;
     void *opaque;
     bool busy, stopping;
+    pid_t peer;
     bool offering;     /* the thread has not answered yet */
     bool ended_behind; /* what is to be told when it has */
     /* mailbox: written by main before the post, read by the thread after it */
@@ -176,11 +178,20 @@ Connection *connection_new(const char *name, PciDev *pci, const ConnectionKind *
     return conn;
 }
 
+static pid_t peer_of(int fd)
+{
+    struct ucred cred;
+    socklen_t len = sizeof(cred);
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 ? cred.pid : 0;
+}
+
 void connection_serve(Connection *conn, int fd)
 {
     g_assert(!conn->busy);
     conn->busy = true;
     conn->stopping = false;
+    conn->peer = peer_of(fd);
     conn->fd = fd;
     loop_post(conn->loop, &conn->serve_post);
 }
@@ -219,6 +230,31 @@ bool connection_violated(const Connection *conn)
 bool connection_busy(const Connection *conn)
 {
     return conn->busy;
+}
+
+Loop *connection_loop(const Connection *conn)
+{
+    return conn->loop;
+}
+
+RemoteMachine *connection_machine(const Connection *conn)
+{
+    return conn->machine;
+}
+
+const char *connection_protocol(const Connection *conn)
+{
+    return conn->kind->protocol;
+}
+
+RemoteMessageName *connection_message_name(const Connection *conn)
+{
+    return conn->kind->message_name;
+}
+
+pid_t connection_peer(const Connection *conn)
+{
+    return conn->peer;
 }
 
 void connection_free(Connection *conn)

@@ -7,11 +7,13 @@
 #define SYSTEM_CONNECTION_H
 
 #include "remote/machine.h"
+#include <sys/types.h>
 
 typedef struct Connection Connection;
 
 /* A protocol. Its functions but machine_new are called on the connection's thread. */
 typedef struct ConnectionKind {
+    const char *protocol;
     RemoteMachine *(*machine_new)(const char *name, Loop *loop, PciDev *dev, GError **errp);
     /* Takes fd; NULL with errno. ended() follows once, from the loop, and is when it is freed. */
     void *(*server_new)(RemoteMachine *m, int fd, void (*ended)(void *opaque, bool violation),
@@ -48,6 +50,13 @@ void connection_stop(Connection *conn);
 bool connection_busy(const Connection *conn);
 /* In or after ended(): the client was cut off as it broke the protocol. */
 bool connection_violated(const Connection *conn);
+/* For what is posted to the thread; they live as long as conn. */
+Loop *connection_loop(const Connection *conn);
+RemoteMachine *connection_machine(const Connection *conn);
+/* Process id of the present client, or of the last one; 0: not known. */
+pid_t connection_peer(const Connection *conn);
+const char *connection_protocol(const Connection *conn);
+RemoteMessageName *connection_message_name(const Connection *conn);
 bool connection_takes_offers(const Connection *conn);
 /* Ends the thread. There must be no client. */
 void connection_free(Connection *conn);

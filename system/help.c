@@ -8,6 +8,7 @@
  */
 #include "system/help.h"
 #include "accel/accel.h"
+#include "system/monitors.h"
 #include "system/options.h"
 #include "util/trace.h"
 #include <stdio.h>
@@ -204,10 +205,13 @@ bool help_preload(const Registry *registry, const char *value)
     return true;
 }
 
-bool help_chardev(const Registry *registry G_GNUC_UNUSED, const char *value)
+bool help_chardev(const Registry *registry, const char *value)
 {
     if (is_help(value)) {
         printf("Available chardev backend types:\n  socket\n");
+        if (registry->monitor) {
+            printf("  stdio\n  null\n");
+        }
     }
     return is_help(value);
 }
@@ -222,4 +226,13 @@ bool help_trace(const Registry *registry G_GNUC_UNUSED, const char *value)
         printf("%s\n", trace_group_name(i));
     }
     return true;
+}
+
+bool help_qmp(const Registry *registry, const char *value)
+{
+    if (is_help(value)) {
+        g_autofree char *text = registry->monitor->reference(registry);
+        printf("%s", text);
+    }
+    return is_help(value);
 }

@@ -14,6 +14,7 @@ bool help_device(const Registry *registry, const char *value);
 bool help_object(const Registry *registry, const char *value);
 bool help_preload(const Registry *registry, const char *value);
 bool help_chardev(const Registry *registry, const char *value);
+bool help_qmp(const Registry *registry, const char *value);
 bool help_trace(const Registry *registry, const char *value);
 
 #endif

@@ -53,7 +53,7 @@ static bool remote_machine_complete(void *state, const MachineWorld *world, cons
     if (!chardev) {
         return error_set(errp, "Chardev '%s' not found", props->chardev);
     }
-    if (!chardev->fd) {
+    if (!chardev->fd || chardev->fd_listens) {
         return error_set(errp, "Chardev '%s' is not a connected socket", props->chardev);
     }
     Device *dev = convention_only_device(world->devices, "'chardev'", errp);

@@ -6,8 +6,9 @@
  * An object is created once its type, id and properties are right. When every option of the
  * command line has been taken, all objects acquire, then all are prepared, then all are served.
  * From then on the set counts those that have not ended; the last one calls all_ended, and the
- * process goes. An object that has ended stays in the set, with its device claimed, until the set
- * is freed.
+ * process goes. An object that has ended stays in the set, with its device claimed, until it is
+ * removed or the set is freed. One that a monitor adds or removes goes through the same steps
+ * alone; that the last one was removed is no reason to end.
  *
  * Main thread only.
  */
@@ -16,7 +17,7 @@
 #include <string.h>
 
 ObjectSet *object_set_new(const ObjectType *const *types, DeviceTree *devices, SandboxNeeds *needs,
-                          void (*all_ended)(void *), void *opaque)
+                          const ObjectSetOps *ops, void *opaque)
 {
     ObjectSet *set = g_new0(ObjectSet, 1);
 
@@ -24,7 +25,7 @@ ObjectSet *object_set_new(const ObjectType *const *types, DeviceTree *devices, S
     set->objects = g_ptr_array_new();
     set->devices = devices;
     set->needs = needs;
-    set->all_ended = all_ended;
+    set->ops = ops;
     set->opaque = opaque;
     return set;
 }
@@ -159,9 +160,10 @@ bool object_set_prepare(ObjectSet *set, GError **errp)
 
 void object_set_serve(ObjectSet *set)
 {
-    set->live = set->objects->len;
+    set->live = set->objects->len; /* before the first one ends */
     for (unsigned i = 0; i < set->objects->len; i++) {
         Object *obj = g_ptr_array_index(set->objects, i);
+        obj->live = true;
         obj->type->serve(obj);
     }
 }
@@ -170,17 +172,67 @@ void object_set_stop(ObjectSet *set)
 {
     for (unsigned i = 0; i < set->objects->len; i++) {
         Object *obj = g_ptr_array_index(set->objects, i);
-        if (!obj->ended) {
+        if (!obj->ended && !obj->removed) {
             obj->type->stop(obj);
         }
     }
 }
 
+bool object_start(Object *obj, GError **errp)
+{
+    if ((obj->type->acquire && !obj->type->acquire(obj, errp)) ||
+        !obj->type->prepare(obj, errp)) {
+        g_ptr_array_remove(obj->set->objects, obj);
+        object_free(obj);
+        return false;
+    }
+    obj->set->live++;
+    obj->live = true;
+    obj->type->serve(obj);
+    return true;
+}
+
+static gboolean remove_now(gpointer opaque)
+{
+    Object *obj = opaque;
+    void (*removed)(void *) = obj->removed;
+    void *removed_opaque = obj->removed_opaque;
+
+    g_ptr_array_remove(obj->set->objects, obj);
+    object_free(obj);
+    removed(removed_opaque);
+    return G_SOURCE_REMOVE;
+}
+
+/* Not from within: the object may be in the midst of telling that it has ended. */
+static void remove_soon(Object *obj)
+{
+    g_idle_add_full(G_PRIORITY_DEFAULT, remove_now, obj, NULL);
+}
+
+void object_remove(Object *obj, void (*removed)(void *opaque), void *opaque)
+{
+    g_assert(!obj->removed);
+    obj->removed = removed;
+    obj->removed_opaque = opaque;
+    if (obj->live) {
+        obj->type->stop(obj);
+    } else {
+        remove_soon(obj);
+    }
+}
+
 void object_ended(Object *obj)
 {
-    g_assert(!obj->ended && obj->set->live > 0);
+    ObjectSet *set = obj->set;
+
+    g_assert(!obj->ended && set->live > 0);
     obj->ended = true;
-    if (--obj->set->live == 0) {
-        obj->set->all_ended(obj->set->opaque);
+    obj->live = false;
+    set->live--;
+    if (obj->removed) {
+        remove_soon(obj);
+    } else if (set->live == 0) {
+        set->ops->all_ended(set->opaque);
     }
 }

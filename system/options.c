@@ -18,6 +18,7 @@
  */
 #include "system/options.h"
 #include "system/help.h"
+#include "system/monitors.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/trace.h"
@@ -54,9 +55,23 @@ const OptionDesc options[] = {
       .show = help_object,
       .help = "creates an object; key=value or JSON\n"
               "'-object help' lists types, '-object type,help' properties" },
-    { .name = "chardev", .arg = "socket,id=name,fd=number",
+    { .name = "chardev", .arg = "backend,id=name[,fd=number][,path=path[,server=on][,wait=off]]",
       .stage = OPTION_CHARDEV, .handle = option_chardev, .show = help_chardev,
-      .help = "names an inherited socket for '-machine x-remote,chardev=name'" },
+      .help = "names a socket, for '-machine x-remote,chardev=name' (inherited) or a monitor\n"
+              "'-chardev help' lists backends" },
+    { .name = "qmp", .arg = "unix:path[,server=on][,wait=off]|fd:number|chardev:id|stdio|none",
+      .use = OPTION_MONITOR, .stage = OPTION_MON, .handle = option_monitor, .show = help_qmp,
+      .help = "serves QMP; may be given several times\n"
+              "'-qmp help' prints the reference" },
+    { .name = "qmp-pretty", .arg = "...", .use = OPTION_MONITOR,
+      .stage = OPTION_MON, .handle = option_monitor, .show = help_qmp,
+      .help = "the same, with indentation" },
+    { .name = "mon", .arg = "[chardev=]id[,mode=control|readline][,pretty=on|off]",
+      .use = OPTION_MONITOR, .stage = OPTION_MON, .handle = option_monitor,
+      .help = "puts a monitor on a -chardev: QMP (control) or one for people (readline)" },
+    { .name = "monitor", .arg = "unix:path[,server=on][,wait=off]|fd:number|chardev:id|stdio|none",
+      .use = OPTION_MONITOR, .stage = OPTION_MON, .handle = option_monitor,
+      .help = "a monitor for people (default: none)" },
     { .name = "name", .arg = "[guest=]string[,process=string][,debug-threads=on|off]",
       .stage = OPTION_SETTING, .handle = option_name,
       .help = "names the guest and the process; threads have names in any case" },
@@ -136,7 +151,7 @@ const OptionDesc options[] = {
       .help = "there is no display here" },
     { .name = "serial", .arg = "none", .use = OPTION_NO_BOARD, .handle = option_none,
       .help = "there is no serial port here" },
-    { .name = "monitor", .arg = "none", .handle = option_none,
+    { .name = "monitor", .arg = "none", .use = OPTION_NO_MONITOR, .handle = option_none,
       .help = "there is no monitor here" },
     { .name = "net", .arg = "none", .use = OPTION_BOARD, .handle = option_none,
       .help = "there is no network here" },
@@ -152,8 +167,16 @@ const OptionDesc options[] = {
 
 bool option_applies(const OptionDesc *desc, const Registry *registry)
 {
-    return desc->use == OPTION_ALL ||
-           (desc->use == OPTION_BOARD) == registry_has_board(registry);
+    switch (desc->use) {
+    case OPTION_BOARD:
+    case OPTION_NO_BOARD:
+        return (desc->use == OPTION_BOARD) == registry_has_board(registry);
+    case OPTION_MONITOR:
+    case OPTION_NO_MONITOR:
+        return (desc->use == OPTION_MONITOR) == (registry->monitor != NULL);
+    default:
+        return true;
+    }
 }
 
 static const OptionDesc *option_find(const Registry *registry, const char *name)
@@ -230,6 +253,11 @@ bool option_board(System *sys, const OptionItem *item, GError **errp G_GNUC_UNUS
     return true;
 }
 
+bool option_monitor(System *sys, const OptionItem *item, GError **errp)
+{
+    return sys->registry->monitor->add(sys, item, errp);
+}
+
 bool option_memory(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **errp)
 {
     uint64_t bytes;
@@ -243,7 +271,7 @@ bool option_memory(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **e
            opts_check_used(opts, "Invalid parameter '%s'", errp);
 }
 
-bool option_name(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **errp)
+bool option_name(System *sys, const OptionItem *item, GError **errp)
 {
     bool named = true;
     g_autoptr(Opts) opts = opts_parse(item->value, "guest", errp);
@@ -251,7 +279,8 @@ bool option_name(System *sys G_GNUC_UNUSED, const OptionItem *item, GError **err
     if (!opts) {
         return false;
     }
-    opts_get(opts, "guest");
+    g_free(sys->name);
+    sys->name = g_strdup(opts_get(opts, "guest"));
     const char *process = opts_get(opts, "process");
     const char *threads = opts_get(opts, "debug-threads");
     if ((threads && !opt_parse_bool("debug-threads", threads, &named, errp)) ||

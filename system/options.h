@@ -21,6 +21,7 @@ typedef enum OptionStage {
     OPTION_CHECK, /* taken silently: handle() only looks at the value */
     OPTION_SETTING,
     OPTION_CHARDEV,
+    OPTION_MON,
     OPTION_MACHINE,
     OPTION_EARLY, /* what block nodes refer to: handle_early() */
     OPTION_BLOCKDEV,
@@ -34,7 +35,13 @@ typedef enum OptionStage {
 } OptionStage;
 
 /* The programs that have an option. */
-typedef enum OptionUse { OPTION_ALL, OPTION_BOARD, OPTION_NO_BOARD } OptionUse;
+typedef enum OptionUse {
+    OPTION_ALL,
+    OPTION_BOARD,
+    OPTION_NO_BOARD,
+    OPTION_MONITOR,
+    OPTION_NO_MONITOR,
+} OptionUse;
 
 struct OptionDesc {
     const char *name;  /* without '-' */
@@ -79,6 +86,7 @@ bool option_runas(System *sys, const OptionItem *item, GError **errp);
 bool option_chroot(System *sys, const OptionItem *item, GError **errp);
 bool option_run_with(System *sys, const OptionItem *item, GError **errp);
 bool option_board(System *sys, const OptionItem *item, GError **errp);
+bool option_monitor(System *sys, const OptionItem *item, GError **errp);
 bool option_chardev(System *sys, const OptionItem *item, GError **errp);  /* chardev.c */
 bool option_machine(System *sys, const OptionItem *item, GError **errp);  /* machine.c */
 bool option_preload(System *sys, const OptionItem *item, GError **errp);  /* modules.c */

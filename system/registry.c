@@ -15,8 +15,11 @@
 #include "hw/proxy/pci-proxy-dev.h"
 #include "hw/scsi/lsi.h"
 #include "hw/scsi/scsi-disk.h"
+#include "monitor/commands.h"
+#include "monitor/hmp.h"
 #include "remote/iohub.h"
 #include "remote/link.h"
+#include "system/monitors.h"
 #include "system/sandbox.h"
 #include "system/socket.h"
 
@@ -164,6 +167,45 @@ static const SandboxCalls *const sandbox[] = {
     NULL
 };
 
+#ifdef CONFIG_QMP
+static const QmpCommand *const qmp_commands[] = {
+    qmp_misc_commands,
+    qmp_system_commands,
+    qmp_remote_commands,
+    qmp_block_commands,
+#ifdef CONFIG_SCSI_CD
+    qmp_medium_commands,
+#endif
+    qmp_pci_commands,
+    qmp_device_commands,
+    qmp_object_commands,
+    qmp_qom_commands,
+    qmp_fd_commands,
+#ifdef CONFIG_HMP
+    qmp_hmp_commands,
+#endif
+    NULL
+};
+
+static const QmpEvent *const qmp_events[] = {
+    qmp_system_events, qmp_remote_events, qmp_device_events, qmp_block_events,
+#ifdef CONFIG_SCSI_CD
+    qmp_medium_events,
+#endif
+    NULL
+};
+#endif
+
+#ifdef CONFIG_HMP
+static const HmpCommand *const hmp_commands[] = {
+    hmp_common_commands,
+#ifdef CONFIG_SCSI_CD
+    hmp_medium_commands,
+#endif
+    hmp_info_commands, NULL
+};
+#endif
+
 const Registry target_registry = {
     .program = TARGET_PROGRAM,
     .version = PROJECT_VERSION,
@@ -179,5 +221,12 @@ const Registry target_registry = {
     .sandbox = sandbox,
 #ifdef CONFIG_SANDBOX
     .sandbox_filter = &sandbox_filter_seccomp,
+#endif
+#ifdef CONFIG_QMP
+    .monitor = &monitor_type,
+    .qmp = { .commands = qmp_commands, .events = qmp_events },
+#endif
+#ifdef CONFIG_HMP
+    .hmp = hmp_commands,
 #endif
 };

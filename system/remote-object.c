@@ -30,6 +30,7 @@ static void server_free(void *server)
 }
 
 static const ConnectionKind kind = {
+    .protocol = "mpqemu",
     .machine_new = machine_new,
     .server_new = server_new,
     .server_stop = server_stop,

@@ -136,6 +136,7 @@ static void client_gone(void *opaque)
     Object *obj = opaque;
     Served *served = obj->state;
 
+    obj->set->ops->client_gone(obj->set->opaque, obj);
     if (served->auto_shutdown || served->stopping) {
         obj->set->violation = connection_violated(served->conn);
         object_ended(obj);
@@ -216,4 +217,9 @@ void served_destroy(Object *obj)
     }
     fd_clear(&served->fd);
     obj->device->bound = NULL;
+}
+
+Connection *served_connection(const Object *obj)
+{
+    return obj->type->serve == served_serve ? ((const Served *)obj->state)->conn : NULL;
 }

@@ -32,4 +32,7 @@ void served_serve(Object *obj);
 void served_stop(Object *obj);
 void served_destroy(Object *obj);
 
+/* Of any object: NULL if it serves no device, or is not prepared. */
+Connection *served_connection(const Object *obj);
+
 #endif

@@ -123,17 +123,44 @@ static bool bind_path(int fd, const struct sockaddr_un *addr, GError **errp)
     return error_set(errp, "Can't bind socket to '%s': %s", addr->sun_path, g_strerror(errno));
 }
 
+static bool address_set(struct sockaddr_un *addr, const char *path, GError **errp)
+{
+    *addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    if (!path[0] || strlen(path) >= sizeof(addr->sun_path)) {
+        return error_set(errp, "Socket path must have 1 to %zu bytes, '%s' has %zu",
+                         sizeof(addr->sun_path) - 1, path, strlen(path));
+    }
+    memcpy(addr->sun_path, path, strlen(path));
+    return true;
+}
+
+int socket_connect(const char *path, GError **errp)
+{
+    struct sockaddr_un addr;
+    AUTO_FD fd = -1;
+
+    if (!address_set(&addr, path, errp)) {
+        return -1;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        error_set(errp, "Can't make a socket: %s", g_strerror(errno));
+    } else if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
+        error_set(errp, "Can't connect to '%s': %s", path, g_strerror(errno));
+        fd_clear(&fd);
+    }
+    return fd_steal(&fd);
+}
+
 bool listener_open(Listener *listener, const char *path, GError **errp)
 {
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    struct sockaddr_un addr;
     struct stat st;
 
     listener->fd = -1;
-    if (!path[0] || strlen(path) >= sizeof(addr.sun_path)) {
-        return error_set(errp, "Socket path must have 1 to %zu bytes, '%s' has %zu",
-                         sizeof(addr.sun_path) - 1, path, strlen(path));
+    if (!address_set(&addr, path, errp)) {
+        return false;
     }
-    memcpy(addr.sun_path, path, strlen(path));
     AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return error_set(errp, "Can't make a socket: %s", g_strerror(errno));

@@ -14,6 +14,9 @@
  * error otherwise. */
 int socket_fd_check(const char *text, bool *listening, GError **errp);
 
+/* A socket that is connected to path, the caller's; -1 and an error. */
+int socket_connect(const char *path, GError **errp);
+
 typedef struct Listener {
     int fd;     /* owned; -1: not listening */
     char *path; /* what listener_open() bound, absolute; NULL: none */

@@ -18,8 +18,10 @@
  * and read from a descriptor; before that they end it at once, as there is nothing to save yet.
  */
 #include "system/board.h"
+#include "system/chardev.h"
 #include "system/machine.h"
 #include "system/modules.h"
+#include "system/monitors.h"
 #include "system/options.h"
 #include "system/system.h"
 #include "util/error.h"
@@ -34,18 +36,54 @@
 
 #define EXIT_VIOLATION 2 /* README.md has them all */
 
-/* Objects beside a board live as long as that does, if they don't end before. */
-static void quit_if_over(System *sys)
+static bool is_over(const System *sys)
 {
-    if (!sys->board_live && sys->objects->live == 0) {
+    const MonitorType *monitor = sys->registry->monitor;
+
+    return sys->over && !sys->board_live && sys->objects->live == 0 &&
+           !(monitor && monitor->busy(sys));
+}
+
+void system_check_over(System *sys)
+{
+    if (is_over(sys)) {
         g_main_loop_quit(sys->main_loop);
     }
 }
 
+/* From here on there is no way back. */
+static void begin_end(System *sys, bool guest, const char *reason)
+{
+    if (!sys->over && sys->registry->monitor) {
+        sys->registry->monitor->end(sys, guest, reason);
+    }
+    sys->over = true;
+}
+
+/* Objects beside a board live as long as that does, if they don't end before. */
 static void all_objects_ended(void *opaque)
 {
-    quit_if_over(opaque);
+    System *sys = opaque;
+
+    if (!sys->board_live) {
+        begin_end(sys, true, "guest-shutdown");
+    }
+    system_check_over(sys);
 }
+
+static void client_gone(void *opaque, Object *obj)
+{
+    System *sys = opaque;
+
+    if (sys->registry->monitor) {
+        sys->registry->monitor->client_gone(sys, obj);
+    }
+}
+
+static const ObjectSetOps object_set_ops = {
+    .all_ended = all_objects_ended,
+    .client_gone = client_gone,
+};
 
 static void board_ended(void *opaque, int status)
 {
@@ -53,18 +91,23 @@ static void board_ended(void *opaque, int status)
 
     sys->board_live = false;
     sys->status = status;
+    begin_end(sys, true, "guest-shutdown");
     object_set_stop(sys->objects);
-    quit_if_over(sys);
+    system_check_over(sys);
 }
 
-static void chardev_free(void *opaque)
+void system_end(System *sys, const char *reason)
 {
-    Chardev *chardev = opaque;
-
-    g_free(chardev->id);
-    g_free(chardev->fd);
-    g_free(chardev->path);
-    g_free(chardev);
+    if (sys->over) {
+        return;
+    }
+    begin_end(sys, false, reason);
+    if (sys->board_live) {
+        sys->machine->board->stop(sys->board);
+    } else {
+        object_set_stop(sys->objects);
+    }
+    system_check_over(sys);
 }
 
 void system_init(System *sys, const Registry *registry)
@@ -81,7 +124,7 @@ void system_init(System *sys, const Registry *registry)
     block_graph_set_modules(sys->blocks, sys->modules);
     sys->devices = device_tree_new(registry->devices, sys->blocks);
     sys->objects =
-        object_set_new(registry->objects, sys->devices, &sys->needs, all_objects_ended, sys);
+        object_set_new(registry->objects, sys->devices, &sys->needs, &object_set_ops, sys);
     sys->chardevs = g_ptr_array_new_with_free_func(chardev_free);
     sys->board_items = g_ptr_array_new();
 }
@@ -190,11 +233,7 @@ static gboolean stop_signal(int fd, GIOCondition condition G_GNUC_UNUSED, gpoint
 
     if (read(fd, &info, sizeof(info)) == sizeof(info)) {
         log_line(NULL, "terminating on signal %u from pid %u", info.ssi_signo, info.ssi_pid);
-        if (sys->board_live) {
-            sys->machine->board->stop(sys->board);
-        } else {
-            object_set_stop(sys->objects);
-        }
+        system_end(sys, "host-signal");
     }
     /* Further ones change nothing: what is in flight has to be written either way. */
     sys->signal_watch = 0;
@@ -231,7 +270,15 @@ static bool check_served(const System *sys, GError **errp)
             return true;
         }
     }
-    return error_set(errp, "nothing to serve: no -object is given (see -object help)");
+    return sys->monitors ||
+           error_set(errp, "nothing to serve: no -object is given (see -object help)");
+}
+
+static bool make_monitors(System *sys, GError **errp)
+{
+    const MonitorType *type = sys->registry->monitor;
+
+    return !type || type->prepare(sys, errp);
 }
 
 static bool make_board(System *sys, GError **errp)
@@ -279,7 +326,8 @@ static bool filter_calls(System *sys, GError **errp)
 static bool acquire(System *sys, const GPtrArray *items, GError **errp)
 {
     if (!catch_signals(sys, errp) || !object_set_acquire(sys->objects, errp) ||
-        !make_board(sys, errp) || !run_stages(sys, items, OPTION_LOGFILE, OPTION_PIDFILE, errp)) {
+        !make_monitors(sys, errp) || !make_board(sys, errp) ||
+        !run_stages(sys, items, OPTION_LOGFILE, OPTION_PIDFILE, errp)) {
         return false;
     }
     daemon_find_manager(&sys->daemon);
@@ -327,6 +375,9 @@ static bool start(System *sys, const GPtrArray *items, GError **errp)
     module_set_seal(sys->modules);
     daemon_ready(&sys->daemon);
     sys->board_live = sys->board != NULL;
+    if (sys->registry->monitor) {
+        sys->registry->monitor->serve(sys);
+    }
     object_set_serve(sys->objects);
     if (sys->board) {
         sys->machine->board->start(sys->board);
@@ -360,7 +411,7 @@ bool system_start(System *sys, int argc, char **argv, GError **errp)
 
 int system_run(System *sys)
 {
-    if (sys->board_live || sys->objects->live > 0) {
+    if (!is_over(sys)) {
         g_main_loop_run(sys->main_loop);
     }
     if (!sys->board && sys->objects->violation) {
@@ -374,6 +425,9 @@ void system_fini(System *sys)
     if (sys->board) {
         sys->machine->board->destroy(sys->board);
     }
+    if (sys->registry->monitor) {
+        sys->registry->monitor->destroy(sys);
+    }
     object_set_free(sys->objects);
     device_tree_free(sys->devices);
     block_graph_free(sys->blocks);
@@ -381,6 +435,7 @@ void system_fini(System *sys)
     machine_clear(sys);
     g_ptr_array_free(sys->chardevs, TRUE);
     g_ptr_array_free(sys->board_items, TRUE);
+    g_free(sys->name);
     if (sys->signal_watch) {
         g_source_remove(sys->signal_watch);
     }

@@ -11,9 +11,11 @@
 #include "system/registry.h"
 #include "system/sandbox.h"
 
-typedef struct Board Board; /* system/board.h */
+typedef struct Board Board;       /* system/board.h */
+typedef struct Monitors Monitors; /* system/monitors.h */
+typedef struct System System;
 
-typedef struct System {
+struct System {
     const Registry *registry;
     GMainLoop *main_loop;
     ModuleSet *modules;
@@ -25,6 +27,9 @@ typedef struct System {
     const MachineType *machine;
     void *machine_state;
     char *machine_origin;
+    char *name; /* -name, or NULL */
+    Monitors *monitors; /* or NULL */
+    bool over;          /* the process ends when everything has */
     GPtrArray *board_items; /* OptionItem *: options that say something about a board */
     Board *board;           /* or NULL */
     bool board_live;        /* started, and has not ended */
@@ -38,7 +43,7 @@ typedef struct System {
     Privileges privileges;
     int signal_fd;
     unsigned signal_watch;
-} System;
+};
 
 void system_init(System *sys, const Registry *registry);
 /* Takes the whole command line: sets up all that it asks for, or nothing. False with an error; or,
@@ -47,6 +52,10 @@ bool system_start(System *sys, int argc, char **argv, GError **errp);
 /* Runs until the board has ended, or without one the last object; or SIGTERM, SIGINT or SIGHUP has
  * ended them all. Returns the exit status. */
 int system_run(System *sys);
+/* Ends everything in an orderly way, for a reason as QEMU names them. Once is as often. */
+void system_end(System *sys, const char *reason);
+/* Something that the end may have waited for is over. */
+void system_check_over(System *sys);
 /* After system_start(), whatever became of it. */
 void system_fini(System *sys);
 

@@ -94,6 +94,7 @@ static bool server_connected(const void *server)
 }
 
 static const ConnectionKind kind = {
+    .protocol = "vfio-user",
     .machine_new = machine_new_messages,
     .server_new = server_new,
     .server_stop = server_stop,

@@ -10,12 +10,17 @@
 
 typedef struct BoardType BoardType; /* system/board.h */
 
-/* A UNIX stream socket with a name: one of fd and path. */
+/* A byte stream with a name: a UNIX stream socket by one of fd and path, or one of the others. */
+typedef enum ChardevKind { CHARDEV_SOCKET, CHARDEV_STDIO, CHARDEV_NULL } ChardevKind;
 typedef struct Chardev {
+    ChardevKind kind;
     char *id;
-    char *fd; /* number of an inherited connected socket, checked; or NULL */
+    char *fd; /* number of an inherited socket, checked; or NULL */
+    bool fd_listens;
     char *path;
     bool server; /* listen on path */
+    bool wait;   /* for a client, before anything is served */
+    bool used;   /* something has taken it */
 } Chardev;
 
 /* What a machine type may use when the devices are there. */

@@ -48,8 +48,19 @@ struct Object {
     Device *device; /* that it serves: chosen by the machine, or NULL until create() looks it up */
     void *state;
     bool created;
+    bool live; /* serves, and has not ended */
     bool ended;
+    /* object_remove(): who waits for the end; or NULL */
+    void (*removed)(void *opaque);
+    void *removed_opaque;
 };
+
+typedef struct ObjectSetOps {
+    /* The last object that served has ended, by itself or by object_set_stop(). */
+    void (*all_ended)(void *opaque);
+    /* The client of an object that serves a device is gone. */
+    void (*client_gone)(void *opaque, Object *obj);
+} ObjectSetOps;
 
 struct ObjectSet {
     const ObjectType *const *types; /* the registry's, NULL-terminated */
@@ -59,13 +70,12 @@ struct ObjectSet {
     bool vfio_user, auto_shutdown;  /* the machine's properties, from acquire() on */
     unsigned live;                  /* served and not ended */
     bool violation;                 /* what ended last did, for its client broke the protocol */
-    void (*all_ended)(void *opaque);
+    const ObjectSetOps *ops;
     void *opaque;
 };
 
-/* all_ended: when the last object that served has ended. */
 ObjectSet *object_set_new(const ObjectType *const *types, DeviceTree *devices, SandboxNeeds *needs,
-                          void (*all_ended)(void *), void *opaque);
+                          const ObjectSetOps *ops, void *opaque);
 /* Destroys the objects in reverse order of creation. */
 void object_set_free(ObjectSet *set);
 
@@ -80,6 +90,10 @@ bool object_set_acquire(ObjectSet *set, GError **errp);
 bool object_set_prepare(ObjectSet *set, GError **errp);
 void object_set_serve(ObjectSet *set);
 void object_set_stop(ObjectSet *set);
+/* An object that came later: acquire(), prepare() and serve() of it. False and an error, and it is gone. */
+bool object_start(Object *obj, GError **errp);
+/* Ends it, if it has not ended, and destroys it; then removed(), from the main loop. Once. */
+void object_remove(Object *obj, void (*removed)(void *opaque), void *opaque);
 /* For types: see serve() and stop(). */
 void object_ended(Object *obj);
 

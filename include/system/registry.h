@@ -9,12 +9,15 @@
 #include "block/block.h"
 #include "block/engine.h"
 #include "hw/core/device.h"
+#include "monitor/schema.h"
 #include "system/machine-type.h"
 #include "system/object.h"
 #include "util/module.h"
 #include "util/sandbox.h"
 
 typedef struct AccelType AccelType;         /* accel/accel.h */
+typedef struct HmpCommand HmpCommand;       /* monitor/hmp.h */
+typedef struct MonitorType MonitorType;     /* system/monitors.h */
 typedef struct SandboxFilter SandboxFilter; /* system/sandbox.h */
 
 typedef struct Registry {
@@ -31,6 +34,9 @@ typedef struct Registry {
     const AccelType *const *accels;      /* what drives a board; the first one is the default */
     const SandboxCalls *const *sandbox;  /* what the modules need of the kernel */
     const SandboxFilter *sandbox_filter; /* NULL: built without */
+    const MonitorType *monitor;          /* NULL: nobody can ask this program anything */
+    QmpSchema qmp;
+    const HmpCommand *const *hmp;        /* NULL: there is no monitor for people */
 } Registry;
 
 extern const Registry target_registry;

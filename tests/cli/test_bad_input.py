@@ -53,7 +53,7 @@ ROWS = [
     ('vga', ['-vga', 'std'], "only 'none' is possible: .*"),
     ('display', ['-display', 'gtk'], "only 'none' is possible: .*"),
     ('serial', ['-serial', 'stdio'], "only 'none' is possible: .*"),
-    ('monitor', ['-monitor', 'stdio'], "only 'none' is possible: .*"),
+    ('monitor', ['-monitor', 'vc'], 'expected unix:PATH, .*'),
     ('memory_size', ['-m', 'lots'], ".*'size'.*'lots'"),
     ('memory_size_key', ['-m', 'size=-1'], ".*'size'.*"),
     ('memory_slots', ['-m', '1G,slots=2'], "Invalid parameter 'slots'"),
@@ -70,7 +70,7 @@ ROWS = [
     ('qtest_log', ['-qtest-log', 'none'], 'invalid option', '-qtest-log'),
     ('debugcon', ['-debugcon', 'stdio'], 'invalid option', '-debugcon'),
     ('frozen', ['-S'], 'invalid option', '-S'),
-    ('chardev_path', ['-chardev', 'socket,id=c,path={dir}/s'], "Invalid parameter 'path'"),
+    ('chardev_path_and_fd', ['-chardev', 'socket,id=c,path={dir}/s,fd={fd}'], '.*exclude.*'),
     ('memory_backend', ['-object', 'memory-backend-memfd,id=ram,size=1M'],
      "'memory-backend-memfd' is not .*"),
 
@@ -115,12 +115,14 @@ ROWS = [
     ('blockdev_json_unknown_child', ['-blockdev', '{{"driver":"raw","node-name":"n",'
                                      '"file":"nope"}}'], ".*nope.*"),
 
-    ('chardev_backend', ['-chardev', 'null,id=c'], "'null' is not .*"),
+    ('chardev_backend', ['-chardev', 'pty,id=c'], "'pty' is not .*"),
     ('chardev_without_id', ['-chardev', 'socket,fd={fd}'], "Parameter 'id' is missing"),
-    ('chardev_without_fd', ['-chardev', 'socket,id=c'], "Parameter 'fd' is missing"),
+    ('chardev_without_fd', ['-chardev', 'socket,id=c'],
+     "Parameter 'fd' or 'path' is missing"),
     ('chardev_parameter', ['-chardev', 'socket,id=c,fd={fd},mux=on'],
      "Invalid parameter 'mux'"),
-    ('chardev_listening', ['-chardev', 'socket,id=c,fd={listening}'], '.*not a connected.*'),
+    ('chardev_listening', [*LSI, '-chardev', 'socket,id=c,fd={listening}',
+                           '-M', 'remote,chardev=c'], '.*not a connected.*'),
     ('chardev_twice', ['-chardev', 'socket,id=c,fd={fd}', '-chardev', 'socket,id=c,fd={fd2}'],
      "Duplicate ID 'c' .*"),
 

@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""QMP: commands that do something, and what they do to a guest."""
+
+import os
+import socket
+import unittest
+
+from lsi import Lsi
+from qmp import LSI, QmpCase
+from remote import wait_for
+
+READY = bytes(6)
+READ = bytes([0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0])
+WRITE = bytes([0x2a, 0, 0, 0, 0, 0, 0, 0, 8, 0])
+LUNS_CHANGED = (6, 0x3f, 0x0e)
+GONE = (5, 0x25, 0)
+
+
+class Quit(QmpCase):
+    def test_quit(self):
+        process, qmp = self.start_qmp()
+        self.assertEqual(qmp('quit'), {})
+        self.assertEqual(qmp.wait_event('SHUTDOWN'), {'guest': False, 'reason': 'host-qmp-quit'})
+        self.assertTrue(qmp.at_end())
+        self.ends(process)
+
+    def test_signal(self):
+        process, qmp = self.start_qmp()
+        process.terminate()
+        self.assertEqual(qmp.wait_event('SHUTDOWN'), {'guest': False, 'reason': 'host-signal'})
+        self.ends(process)
+
+    def test_last_client(self):
+        ours, theirs = socket.socketpair()
+        process, qmp = self.start_qmp(*LSI, *self.served(theirs.fileno()), fds=[theirs])
+        ours.close()
+        self.assertEqual(qmp.wait_event('VFU_CLIENT_HANGUP')['vfu-id'], 'o0')
+        self.assertEqual(qmp.wait_event('SHUTDOWN'), {'guest': True, 'reason': 'guest-shutdown'})
+        self.ends(process)
+
+    def test_quit_twice_and_from_two_sessions(self):
+        process, one, two = self.start_qmp(sessions=2)
+        one.send('{"execute":"quit"}{"execute":"quit"}')
+        try:
+            two.send('{"execute":"quit"}')
+        except BrokenPipeError:
+            pass  # it has ended already
+        self.assertTrue(one.at_end() and two.at_end())
+        self.ends(process)
+
+
+class Disks(QmpCase):
+    """An adapter with a disk, served to a guest; a monitor beside it."""
+
+    def setUp(self):
+        super().setUp()
+        ours, theirs = socket.socketpair()
+        self.process, self.qmp = self.start_qmp(
+            *LSI, '-drive', f'if=none,id=d0,format=raw,file={self.disk()}',
+            '-device', 'scsi-hd,id=hd0,drive=d0,scsi-id=0,lun=0,bus=lsi0.0',
+            '-device', 'scsi-cd,id=cd0,scsi-id=1,bus=lsi0.0',
+            *self.served(theirs.fileno()), fds=[theirs])
+        self.addCleanup(ours.close)
+        self.guest = Lsi(ours)
+        self.guest.until_ready(0)
+
+    def add_node(self, name='n1', size=1 << 20):
+        path = self.disk(name, size)
+        self.qmp('blockdev-add', driver='raw', node_name=name,
+                 file={'driver': 'file', 'filename': str(path)})
+        return path
+
+    def test_add_and_remove_a_lun(self):
+        self.add_node()
+        self.qmp('device_add', driver='scsi-hd', id='hd1', drive='n1', bus='lsi0.0', scsi_id=0,
+                 lun=1)
+        self.assertEqual(self.guest.until_ready(0, 0), [LUNS_CHANGED])
+        self.assertEqual(self.guest.until_ready(0, 1), [(6, 0x29, 0)])
+        self.assertEqual(self.guest.command(0, 1, READ, 4096), 0)
+        self.assertEqual(self.guest.command(0, 1, WRITE, 4096, out=True), 0)
+        self.qmp('device_del', id='hd1')
+        self.assertEqual(self.qmp.wait_event('DEVICE_DELETED'),
+                         {'device': 'hd1', 'path': '/machine/peripheral/hd1'})
+        self.assertEqual(self.guest.until_ready(0, 0), [LUNS_CHANGED])
+        self.assertEqual(self.guest.command(0, 1, READY), 2)
+        self.assertEqual(self.guest.sense(0, 1), GONE)
+        self.qmp('blockdev-del', node_name='n1')
+
+    def test_a_target_comes_and_goes(self):
+        self.assertIsNone(self.guest.command(2, 0, READY))
+        self.add_node()
+        for _ in range(3):
+            self.qmp('device_add', driver='scsi-hd', id='hd1', drive='n1', bus='lsi0.0', scsi_id=2)
+            self.assertEqual(self.guest.until_ready(2), [(6, 0x29, 0)])
+            self.assertEqual(self.guest.command(2, 0, READ, 4096), 0)
+            self.qmp('device_del', id='/machine/peripheral/hd1')
+            self.qmp.wait_event('DEVICE_DELETED')
+            self.assertIsNone(self.guest.command(2, 0, READY))
+
+    def test_what_is_refused(self):
+        self.add_node()
+        add = {'driver': 'scsi-hd', 'drive': 'n1', 'bus': 'lsi0.0'}
+        for pattern, more in (
+                ("scsi-id 0 lun 0 is already used by 'hd0'", {'scsi_id': 0, 'lun': 0}),
+                ("Duplicate device ID 'hd0'", {'id': 'hd0'}),
+                ("Property 'scsi-hd.nonsense' not found", {'nonsense': 1}),
+                ('in use', {'drive': 'd0'})):
+            self.assert_error('GenericError', pattern, self.qmp, 'device_add', **{**add, **more})
+        self.assert_error('GenericError', "in use by device 'hd0'", self.qmp, 'blockdev-del',
+                          node_name='d0')
+        self.assert_error('GenericError', "'lsi0' is served by object 'o0'", self.qmp,
+                          'device_del', id='lsi0')
+        self.assert_error('DeviceNotFound', "'nobody' not found", self.qmp, 'device_del',
+                          id='nobody')
+        self.assertEqual(self.guest.command(0, 0, READ, 4096), 0)
+
+    def test_remove_under_a_command(self):
+        """The command that was running ends as one to a LUN that does not exist."""
+        self.add_node()
+        self.qmp('device_add', driver='scsi-hd', id='hd1', drive='n1', bus='lsi0.0', scsi_id=0,
+                 lun=1)
+        self.guest.until_ready(0, 0)
+        self.guest.until_ready(0, 1)
+        self.qmp('stop')
+        self.guest.start(0, 1, WRITE, 4096, out=True)
+        self.qmp('device_del', id='hd1')
+        self.qmp.wait_event('DEVICE_DELETED')
+        self.qmp('cont')
+        self.assertIn(self.guest.finish(), (2, None))
+        self.assertEqual(self.guest.until_ready(0, 0), [LUNS_CHANGED])
+
+    def test_stop_and_cont(self):
+        self.assertEqual(self.guest.command(0, 0, READ, 4096), 0)
+        self.qmp('stop')
+        self.qmp.wait_event('STOP')
+        self.assertEqual(self.qmp('query-status'),
+                         {'status': 'paused', 'running': False, 'singlestep': False})
+        self.guest.start(0, 0, READ, 4096)
+        rounds = iter(range(100))
+        self.assertIsNone(self.guest.finish(give_up=lambda: next(rounds, None) is None))
+        before = self.qmp('query-blockstats')[0]['stats']['rd_operations']
+        self.qmp('stop')
+        self.qmp('cont')
+        self.qmp.wait_event('RESUME')
+        self.assertEqual(self.guest.finish(), 0)
+        self.assertEqual(self.qmp('query-blockstats')[0]['stats']['rd_operations'], before + 1)
+
+    def test_reset(self):
+        self.qmp('system_reset')
+        self.assertEqual(self.qmp.wait_event('RESET')['guest'], False)
+        self.guest.write(0x10, 0xc001)
+        self.guest.write(0x04, 0x07, 2)
+        self.assertEqual(self.guest.until_ready(0), [(6, 0x29, 0)])
+        self.assertEqual(self.guest.command(0, 0, READ, 4096), 0)
+
+    def test_reset_while_stopped(self):
+        self.qmp('stop')
+        self.qmp('system_reset')
+        self.qmp('cont')
+        self.guest.write(0x10, 0xc001)
+        self.guest.write(0x04, 0x07, 2)
+        self.guest.until_ready(0)
+        self.assertEqual(self.guest.command(0, 0, READ, 4096), 0)
+
+    def test_resize(self):
+        def capacity():
+            self.assertEqual(self.guest.command(0, 0, bytes([0x25] + [0] * 9), 8), 0)
+            return int.from_bytes(self.guest.memory[0x1000:0x1004], 'big') + 1
+        self.assertEqual(capacity(), 2048)
+        self.qmp('block_resize', device='d0', size=2 << 20)
+        self.assertEqual(self.guest.until_ready(0), [(6, 0x2a, 9)])
+        self.assertEqual(capacity(), 4096)
+        self.assertEqual(self.qmp('query-block')[0]['inserted']['image']['virtual-size'], 2 << 20)
+
+    def test_medium(self):
+        iso = self.disk('iso')
+        self.guest.until_ready(1)
+        self.assertNotIn('inserted', self.qmp('query-block')[1])
+        self.qmp('blockdev-change-medium', id='cd0', filename=str(iso), format='raw')
+        moved = [event['data']['tray-open'] for event in self.qmp.events
+                 if event['event'] == 'DEVICE_TRAY_MOVED']
+        self.assertEqual(moved, [True, False])
+        self.assertEqual(self.qmp('query-block')[1]['inserted']['file'], str(iso))
+        self.assertEqual(self.guest.until_ready(1), [(6, 0x28, 0)])
+        self.qmp('eject', id='cd0')
+        self.assertTrue(self.qmp('query-block')[1]['tray_open'])
+        self.assertEqual(len(self.qmp('query-named-block-nodes')), 2, 'the image was not closed')
+        self.add_node('n2')
+        self.qmp('blockdev-insert-medium', id='cd0', node_name='n2')
+        self.assert_error('GenericError', 'already', self.qmp, 'blockdev-insert-medium', id='cd0',
+                          node_name='n2')
+        self.qmp('blockdev-close-tray', id='cd0')
+        self.assertEqual(self.guest.until_ready(1), [(6, 0x28, 0)])
+        self.qmp('blockdev-open-tray', id='cd0')
+        self.qmp('blockdev-remove-medium', id='cd0')
+        self.qmp('blockdev-del', node_name='n2')
+
+    def test_locked_tray(self):
+        self.guest.until_ready(1)
+        self.assertEqual(self.guest.command(1, 0, bytes([0x1e, 0, 0, 0, 1, 0])), 0)
+        self.assert_error('GenericError', 'locked', self.qmp, 'eject', id='cd0')
+        self.qmp('eject', id='cd0', force=True)
+
+    def test_query_remote(self):
+        info, = self.qmp('query-remote')
+        self.assertEqual((info['id'], info['protocol'], info['device'], info['state'],
+                          info['peer-pid']), ('o0', 'mpqemu', 'lsi0', 'connected', os.getpid()))
+        self.assertEqual(info['memory-regions'], [{'gpa': 0, 'size': 1 << 20}])
+        counts = {m['name']: m['count'] for m in info['messages']}
+        self.assertEqual(counts['SYNC_SYSMEM'], 1)
+        self.assertEqual(info['config-writes'], 2)
+        self.assertEqual(info['bars'][0]['bar'], 0)
+        self.assertEqual(info['bars'][0]['writes'], counts['BAR_WRITE'])
+        before = counts['BAR_READ']
+        self.guest.get(0x14)
+        counts = {m['name']: m['count'] for m in self.qmp('query-remote')[0]['messages']}
+        self.assertEqual(counts['BAR_READ'], before + 1)
+
+    def test_query_pci(self):
+        (bus,) = self.qmp('query-pci')
+        (function,) = bus['devices']
+        self.assertEqual(function['id']['vendor'], 0x1000)
+        self.assertEqual([r['address'] for r in function['regions']], [0xc000, -1, -1])
+
+
+class IoError(QmpCase):
+    def test_stop_on_error_and_cont(self):
+        """A write past RLIMIT_FSIZE fails until there is room."""
+        ours, theirs = socket.socketpair()
+        path = self.disk(size=8192)
+        process, qmp = self.start_qmp(
+            *LSI, '-drive', f'if=none,id=d0,format=raw,file={path},aio=threads',
+            '-device', 'scsi-hd,id=hd0,drive=d0,scsi-id=0,bus=lsi0.0,werror=stop',
+            *self.served(theirs.fileno()), fds=[theirs])
+        self.addCleanup(ours.close)
+        guest = Lsi(ours)
+        guest.until_ready(0)
+        os.truncate(path, 4096) # what lies behind has to be allocated anew
+        import resource
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        guest.start(0, 0, bytes([0x2a, 0, 0, 0, 0, 8, 0, 0, 8, 0]), 4096, out=True)
+        error = qmp.wait_event('BLOCK_IO_ERROR')
+        self.assertEqual((error['operation'], error['action'], error['id'], error['node-name']),
+                         ('write', 'stop', 'hd0', 'd0'))
+        qmp.wait_event('STOP')
+        self.assertEqual(qmp('query-status')['status'], 'io-error')
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE,
+                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        qmp('cont')
+        self.assertEqual(guest.finish(), 0)
+
+
+class Objects(QmpCase):
+    def test_from_nothing(self):
+        """A device, a disk and their connection come at run time, and go."""
+        process, qmp = self.start_qmp()
+        qmp('device_add', driver='lsi53c895a', id='lsi0')
+        qmp('blockdev-add', driver='raw', node_name='n0',
+            file={'driver': 'file', 'filename': str(self.disk())})
+        qmp('device_add', driver='scsi-hd', id='hd0', drive='n0', bus='lsi0.0')
+        for _ in range(2):
+            ours, theirs = socket.socketpair()
+            qmp('getfd', fdname='link', fds=[theirs.fileno()])
+            theirs.close()
+            qmp('object-add', qom_type='x-remote-object', id='o0', devid='lsi0', fd='link')
+            guest = Lsi(ours)
+            guest.until_ready(0)
+            self.assertEqual(guest.command(0, 0, READ, 4096), 0)
+            qmp('object-del', id='o0')
+            self.assertTrue(guest.at_end())
+            ours.close()
+        qmp('device_del', id='lsi0')
+        self.assertEqual(qmp('query-block'), [])
+        qmp('blockdev-del', node_name='n0')
+        self.assertEqual(qmp('query-named-block-nodes'), [])
+        qmp('quit')
+        self.ends(process)
+
+    def test_refused_object_leaves_the_name(self):
+        process, qmp = self.start_qmp(*LSI)
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        qmp('getfd', fdname='link', fds=[theirs.fileno()])
+        theirs.close()
+        self.assert_error('GenericError', "'nobody' not found", qmp, 'object-add',
+                          qom_type='x-remote-object', id='o0', devid='nobody', fd='link')
+        self.assert_error('GenericError', "named 'other' not found", qmp, 'object-add',
+                          qom_type='x-remote-object', id='o0', devid='lsi0', fd='other')
+        qmp('object-add', qom_type='x-remote-object', id='o0', devid='lsi0', fd='link')
+        Lsi(ours)
+        self.assert_error('GenericError', "served by object 'o0'", qmp, 'object-add',
+                          qom_type='x-remote-object', id='o1', devid='lsi0', path='/nonsense/x')
+        qmp('quit')
+        self.ends(process)
+
+    def test_listening_object(self):
+        process, qmp = self.start_qmp(*LSI)
+        path = self.folder / 'link'
+        qmp('object-add', qom_type='x-remote-object', id='o0', devid='lsi0', path=str(path),
+            auto_shutdown=False)
+        self.assertEqual(qmp('query-remote')[0]['state'], 'waiting')
+        self.connect(path).close()
+        qmp.wait_event('VFU_CLIENT_HANGUP')
+        qmp('object-del', id='o0')
+        self.assertFalse(path.exists())
+        self.assertIsNone(process.poll())
+
+
+class Descriptors(QmpCase):
+    def test_fdset_as_image(self):
+        process, qmp = self.start_qmp()
+        path = self.disk()
+        with open(path, 'r+b') as image:
+            added = qmp('add-fd', fdset_id=7, opaque='disk', fds=[image.fileno()])
+        self.assertEqual(added['fdset-id'], 7)
+        self.assertEqual(qmp('query-fdsets'),
+                         [{'fdset-id': 7, 'fds': [{'fd': added['fd'], 'opaque': 'disk'}]}])
+        qmp('blockdev-add', driver='raw', node_name='n0',
+            file={'driver': 'file', 'filename': '/dev/fdset/7'})
+        self.assert_error('GenericError', 'No such file', qmp, 'blockdev-add', driver='file',
+                          node_name='n1', filename='/dev/fdset/8')
+        qmp('remove-fd', fdset_id=7)
+        self.assertEqual(qmp('query-fdsets'), [])
+        self.assert_error('GenericError', 'fdset-id:7', qmp, 'remove-fd', fdset_id=7)
+        self.assertEqual(qmp('query-named-block-nodes')[0]['image']['virtual-size'], 1 << 20)
+
+    def test_read_only_descriptor(self):
+        process, qmp = self.start_qmp()
+        with open(self.disk(), 'rb') as image:
+            qmp('add-fd', fdset_id=0, fds=[image.fileno()])
+        self.assert_error('GenericError', 'Permission denied', qmp, 'blockdev-add', driver='file',
+                          node_name='n0', filename='/dev/fdset/0')
+        qmp('blockdev-add', driver='file', node_name='n0', filename='/dev/fdset/0', read_only=True)
+
+    def test_names(self):
+        process, qmp = self.start_qmp()
+        with open(self.disk(), 'rb') as image:
+            for _ in range(2):
+                qmp('getfd', fdname='x', fds=[image.fileno()])
+            self.assert_error('GenericError', 'digit', qmp, 'getfd', fdname='1',
+                              fds=[image.fileno()])
+        qmp('closefd', fdname='x')
+        self.assert_error('GenericError', "'x' not found", qmp, 'closefd', fdname='x')
+        self.assert_error('GenericError', 'SCM_RIGHTS', qmp, 'getfd', fdname='x')
+        wait_for(lambda: not [name for name in os.listdir(f'/proc/{process.pid}/fd')
+                              if os.readlink(f'/proc/{process.pid}/fd/{name}').endswith('.img')],
+                 'closed descriptors')
+
+
+if __name__ == '__main__':
+    unittest.main()

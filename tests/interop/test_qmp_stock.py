@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The same questions to the stock remote's QMP and to ours: the answers have the same shape.
+
+Ours may leave out what the stock's schema calls optional, and have members of its own where there
+is something to be told that the stock has not; a member that both have is of the same type.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from interop import REMOTE, TOP
+
+sys.path.insert(0, str(TOP / 'tests/cli'))
+from qmp import Qmp  # noqa: E402
+from remote import wait_for  # noqa: E402
+
+STOCK = shutil.which('qemu-system-x86_64')
+CD = '/machine/peripheral/cd0'
+DISK = '/machine/peripheral/hd0'
+
+QUESTIONS = [
+    ('query-version', {}),
+    ('query-status', {}),
+    ('query-name', {}),
+    ('query-commands', {}),
+    ('query-block', {}),
+    ('query-blockstats', {}),
+    ('query-blockstats', {'query-nodes': True}),
+    ('query-named-block-nodes', {}),
+    ('query-pci', {}),
+    ('query-chardev', {}),
+    ('query-fdsets', {}),
+    ('query-uuid', {}),
+    ('query-kvm', {}),
+    ('query-target', {}),
+    ('query-cpus-fast', {}),
+    ('query-iothreads', {}),
+    ('query-jobs', {}),
+    ('qom-list', {'path': '/machine/peripheral'}),
+    ('qom-list', {'path': '/objects'}),
+    ('qom-get', {'path': DISK, 'property': 'type'}),
+    ('qom-get', {'path': DISK, 'property': 'drive'}),
+    ('qom-get', {'path': DISK, 'property': 'scsi-id'}),
+    ('qom-get', {'path': CD, 'property': 'parent_bus'}),
+    ('qom-get', {'path': '/machine', 'property': 'type'}),
+    ('device-list-properties', {'typename': 'scsi-hd'}),
+    ('device-list-properties', {'typename': 'lsi53c895a'}),
+    ('qom-list-types', {'implements': 'scsi-device'}),
+    ('human-monitor-command', {'command-line': 'info block'}),
+    ('device_del', {'id': 'nobody'}),
+    ('eject', {'id': 'hd0'}),
+]
+# Values, beyond types, that have to be the stock's.
+SAME = {'qom-get', 'query-status', 'query-name', 'query-uuid', 'query-target', 'query-fdsets'}
+# What the stock's schema has as optional and ours leaves out, by the end of the path.
+OPTIONAL = {'io-status', 'actual-size', 'driver-specific', 'parent', 'description',
+            'default-value', 'subsystem-vendor'}
+# Members of ours alone.
+OWN = {'description', 'default-value'}
+
+
+def kind(value):
+    if isinstance(value, bool) or value is None:
+        return type(value).__name__
+    return 'number' if isinstance(value, (int, float)) else type(value).__name__
+
+
+def compare(stock, ours, path):
+    """Yields what is wrong with ours."""
+    if kind(stock) != kind(ours):
+        yield f'{path}: {kind(ours)} {ours!r}, the stock has {kind(stock)} {stock!r}'
+    elif isinstance(stock, dict):
+        for name in stock.keys() - ours.keys() - OPTIONAL:
+            yield f'{path}.{name} is missing'
+        for name in ours.keys() - stock.keys() - OWN:
+            yield f'{path}.{name} is not in the stock'
+        for name in stock.keys() & ours.keys():
+            yield from compare(stock[name], ours[name], f'{path}.{name}')
+    elif isinstance(stock, list):
+        yield from compare_lists(stock, ours, path)
+
+
+def compare_lists(stock, ours, path):
+    """Items are compared with those of the same name; lists of different things have none."""
+    if bool(stock) != bool(ours) and not path.startswith('query-commands'):
+        yield f'{path}: {len(ours)} items, the stock has {len(stock)}'
+
+    def key(item):
+        if not isinstance(item, dict):
+            return None
+        names = [str(item[name]) for name in ('qdev', 'node-name', 'name', 'bar', 'label')
+                 if name in item]
+        return tuple(names)
+    theirs = {key(item): item for item in stock}
+    for number, item in enumerate(ours):
+        if key(item) in theirs:
+            yield from compare(theirs[key(item)], item, f'{path}[{number}]')
+
+
+class Shapes(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not STOCK:
+            raise unittest.SkipTest('no qemu-system-x86_64')
+        if not os.path.exists(REMOTE):
+            raise unittest.SkipTest(f'{REMOTE} is not there')
+        folder = tempfile.TemporaryDirectory(prefix='qmp')
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = Path(folder.name)
+        (cls.folder / 'disk').write_bytes(bytes(1 << 20))
+        cls.sessions = [cls.start(STOCK, 'stock'), cls.start(REMOTE, 'ours')]
+
+    @classmethod
+    def start(cls, binary, name):
+        ours, theirs = socket.socketpair()
+        cls.addClassCleanup(ours.close)
+        path = cls.folder / name
+        disk = cls.folder / 'disk'
+        process = subprocess.Popen(
+            [binary, '-machine', 'x-remote', '-nodefaults', '-display', 'none', '-name', 'guest=vm',
+             '-blockdev', f'driver=file,node-name=f0,filename={disk},locking=off',
+             '-blockdev', 'driver=raw,node-name=r0,file=f0',
+             '-device', 'lsi53c895a,id=lsi0',
+             '-device', 'scsi-hd,id=hd0,drive=r0,bus=lsi0.0,scsi-id=0',
+             '-device', 'scsi-cd,id=cd0,bus=lsi0.0,scsi-id=1',
+             '-object', f'x-remote-object,id=o0,devid=lsi0,fd={theirs.fileno()}',
+             '-qmp', f'unix:{path},server=on,wait=off'],
+            pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        cls.addClassCleanup(process.stderr.close)
+        cls.addClassCleanup(process.wait)
+        cls.addClassCleanup(process.kill)
+        theirs.close()
+
+        def attempt():
+            if process.poll() is not None:
+                raise unittest.SkipTest(f'{binary}: {process.stderr.read().decode().strip()}')
+            sock = socket.socket(socket.AF_UNIX)
+            if sock.connect_ex(str(path)):
+                sock.close()
+                return None
+            return sock
+        qmp = Qmp(wait_for(attempt, f'the monitor of {binary}'), negotiate=False)
+        cls.addClassCleanup(qmp.close)
+        return qmp
+
+    def both(self, text):
+        return [qmp.raw(text) for qmp in self.sessions]
+
+    def test_0_greeting(self):
+        stock, ours = [qmp.greeting for qmp in self.sessions]
+        self.assertEqual(stock['QMP'].pop('capabilities'), ['oob'])
+        self.assertEqual(ours['QMP'].pop('capabilities'), [])
+        self.assertEqual(list(compare(stock, ours, 'greeting')), [])
+        for text in ('{"execute":"query-status"}', '{"execute":"qmp_capabilities","id":1}'):
+            stock, ours = self.both(text)
+            self.assertEqual(stock, ours)
+
+    def test_1_questions(self):
+        self.assertEqual(len(QUESTIONS), 30)
+        for number, (command, arguments) in enumerate(QUESTIONS):
+            with self.subTest(command=command, arguments=arguments):
+                stock, ours = self.both(json.dumps({'execute': command, 'arguments': arguments,
+                                                    'id': number}))
+                self.assertEqual(list(compare(stock, ours, command)), [])
+                if command in SAME or 'error' in stock:
+                    self.assertEqual(stock, ours)
+
+    def test_2_errors(self):
+        """The same class for the same mistake; the same words where they are not the parser's."""
+        for text, same in (('{"execute":1}', True), ('{"execute":"nonsense"}', True), ('{}', True),
+                           ('{"execute":"query-status","x":1}', True), ('"x" ', True),
+                           ('{"execute":"query-status","arguments":1}', True), ('{x}', False),
+                           ('{"execute":"qom-list"}', True), ('{"execute":"eject"}', True),
+                           ('{"execute":"qom-list","arguments":{"path":1}}', True),
+                           ('{"execute":"query-status","arguments":{"x":1}}', True),
+                           ('{"execute":"qmp_capabilities"}', True),
+                           ('{"execute":"device_add","arguments":{"driver":"x"}}', True),
+                           ('{"execute":"device_add","arguments":{"id":"x"}}', True)):
+            with self.subTest(text=text):
+                stock, ours = self.both(text)
+                self.assertEqual(stock['error']['class'], ours['error']['class'])
+                if same:
+                    self.assertEqual(stock, ours)
+
+    def test_3_schema(self):
+        """Entities of both have the same meta-type, and commands the same members."""
+        stock, ours = [{(e['meta-type'], e['name']): e for e in answer['return']}
+                       for answer in self.both('{"execute":"query-qmp-schema"}')]
+        for what, entity in ours.items():
+            if what[0] in ('command', 'event') and what in stock:
+                self.assertLessEqual(entity.keys(), stock[what].keys(), what)
+        commands = {name for meta, name in ours if meta == 'command'}
+        self.assertEqual({name for name in commands if ('command', name) not in stock},
+                         {'query-remote'})
+        self.assertEqual({name for meta, name in ours
+                          if meta == 'event' and ('event', name) not in stock}, set())
+
+
+if __name__ == '__main__':
+    unittest.main()
