@@ -22,6 +22,10 @@ LIBRARIES = ['glib-2.0', 'gmodule-no-export-2.0', 'jansson']
 # What stands below all, the codecs, and the LSI with its targets on a driver of the test's.
 COMMON = ['util/*.c', 'hw/core/device.c', 'hw/core/guest-memory*.c', 'hw/pci/*.c']
 CODECS = ['remote/*.c']
+BLOCK = ['block/engine-threads.c', 'block/file-io.c',
+         *(f'block/{name}.c' for name in ('block', 'bounce', 'buffer', 'drive', 'graph', 'probe',
+                                          'setup', 'transfer'))]
+QMP = ['monitor/*.c', 'hw/scsi/scsi*.c', *BLOCK]
 LSI = ['hw/scsi/*.c', 'tests/fuzz/lsi-machine.c', 'tests/fuzz/lsi-program.c',
        'block/engine-threads.c', 'block/file-io.c',
        *(f'block/{name}.c' for name in ('block', 'bounce', 'buffer', 'drive', 'graph', 'probe',
@@ -74,6 +78,9 @@ class Fuzz(unittest.TestCase):
 
     def test_qcow2(self):
         self.fuzz('qcow2', QCOW2)
+
+    def test_qmp(self):
+        self.fuzz('qmp', QMP)
 
     def test_vfio_user(self):
         self.fuzz('vfio-user', CODECS)
