@@ -23,6 +23,7 @@
 #include "block/codec.h"
 #include "block/engine.h"
 #include "util/error.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
@@ -43,6 +44,7 @@ struct BlockGraph {
     Loop *setup_loop; /* of block_setup_io(); NULL until it is needed */
     pthread_mutex_t mutex;
     BlockOpenFn *opener;
+    bool sealed;
     void *opener_opaque;
 };
 
@@ -428,7 +430,16 @@ int block_open_path(BlockGraph *graph, const char *path, int flags)
     if (graph->opener && g_str_has_prefix(path, "/dev/fdset/")) {
         return graph->opener(graph->opener_opaque, path, flags);
     }
+    if (graph->sealed) {
+        errno = EACCES;
+        return -1;
+    }
     return open(path, flags);
+}
+
+void block_seal(BlockGraph *graph)
+{
+    graph->sealed = true;
 }
 
 /* --- names --- */

@@ -22,11 +22,33 @@
 #include "util/fd.h"
 #include "util/log.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <glib-unix.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* The main thread's, for sessions, and for what their commands open by descriptors: files of any
+ * size, and connections with a thread and a loop of their own. */
+const SandboxCalls monitor_sandbox = {
+    .module = "monitor",
+    .calls =
+        (const SandboxCall[]){ { .name = "epoll_create1" },
+                               { .name = "eventfd2" },
+                               { .name = "fcntl", .args = { SANDBOX_EQUALS(1, F_DUPFD_CLOEXEC) } },
+                               { .name = "ftruncate" },
+                               { .name = "getsockopt" },
+                               { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKGETSIZE64) } },
+                               { .name = "lseek" },
+                               { .name = "pread64" },
+                               { .name = "recvmsg" },
+                               { .name = "sendto" },
+                               { .name = "statx", .args = { SANDBOX_MASKED(2, AT_EMPTY_PATH,
+                                                                           AT_EMPTY_PATH) } },
+                               { .name = NULL } }
+};
 
 #define READ_BYTES 4096
 #define WRITE_BYTES 4096        /* a pipe that is writable takes so many (PIPE_BUF) */
@@ -292,7 +314,7 @@ static bool is_socket(int fd)
 {
     struct stat st;
 
-    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+    return fd_stat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
 void monitor_session_open(MonitorSession *session, int in, int out, bool owned)

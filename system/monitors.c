@@ -184,6 +184,7 @@ static bool open_fd(Port *port, GError **errp)
         return false;
     }
     if (port->chardev->fd_listens) {
+        sandbox_need(&port->sys->needs, &listener_sandbox);
         listener_take(&port->listener, fd);
     } else {
         port->in = port->out = fd;
@@ -198,7 +199,12 @@ static bool open_socket(Port *port, GError **errp)
         return open_fd(port, errp);
     }
     if (port->chardev->server) {
-        return listener_open(&port->listener, port->chardev->path, errp);
+        if (!listener_open(&port->listener, port->chardev->path, errp)) {
+            return false;
+        }
+        sandbox_need(&port->sys->needs, &listener_sandbox);
+        sandbox_need_removal(&port->sys->needs, port->listener.path);
+        return true;
     }
     port->in = port->out = socket_connect(port->chardev->path, errp);
     port->owned = true;
@@ -242,6 +248,7 @@ static bool monitors_prepare(System *sys, GError **errp)
     if (!monitors) {
         return true;
     }
+    sandbox_need(&sys->needs, &monitor_sandbox);
     monitors->monitor = monitor_new(&config);
     monitors->monitor->name = g_strdup(sys->name);
     if (!sys->machine->board) { /* which can't be stopped */

@@ -159,6 +159,10 @@ bool served_acquire(Object *obj, GError **errp)
     if (!served->auto_shutdown && served->fd >= 0 && !served->fd_listens) {
         return error_set(errp, "Parameter 'auto-shutdown' can't be off for a connected socket");
     }
+    if (served->path && obj->set->sealed) {
+        return error_set(errp, "Parameter 'path' is for the command line: with the sandbox on, a "
+                               "socket comes as 'fd'");
+    }
     if (served->path && !listener_open(&served->listener, served->path, errp)) {
         return false;
     }

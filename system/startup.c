@@ -374,6 +374,10 @@ static bool start(System *sys, const GPtrArray *items, GError **errp)
     }
     module_set_seal(sys->modules);
     daemon_ready(&sys->daemon);
+    if (sys->sandbox_mode != SANDBOX_OFF) {
+        block_seal(sys->blocks);
+        sys->objects->sealed = true;
+    }
     sys->board_live = sys->board != NULL;
     if (sys->registry->monitor) {
         sys->registry->monitor->serve(sys);

@@ -275,6 +275,9 @@ const char *block_filename(const BlockNode *node);
 typedef int BlockOpenFn(void *opaque, const char *name, int flags);
 void block_set_opener(BlockGraph *graph, BlockOpenFn *fn, void *opaque);
 
+/* No path is opened any more, as the sandbox is on: EACCES. Main thread. */
+void block_seal(BlockGraph *graph);
+
 /* Descriptor of the host's device below node, for SCSI commands to it; -1 if there is none. */
 int block_host_fd(const BlockNode *node);
 

@@ -9,6 +9,7 @@
 #include "block/block.h"
 #include "hw/core/device.h"
 #include "monitor/schema.h"
+#include "util/sandbox.h"
 
 typedef struct Monitor Monitor;
 typedef struct MonitorSession MonitorSession;
@@ -108,6 +109,8 @@ Opts *qmp_arg_opts(const QmpRequest *req, GError **errp);
 /* Tells every session that has negotiated. name must be in the schema; data is taken; NULL: there
  * is none. */
 void monitor_event(Monitor *monitor, const char *name, json_t *data);
+
+extern const SandboxCalls monitor_sandbox;
 
 /* --- sessions --- */
 

@@ -67,6 +67,7 @@ struct ObjectSet {
     GPtrArray *objects;             /* Object *, owned, in order of creation */
     DeviceTree *devices;            /* not owned */
     SandboxNeeds *needs;            /* not owned */
+    bool sealed; /* nothing is opened by name any more: the sandbox is on */
     bool vfio_user, auto_shutdown;  /* the machine's properties, from acquire() on */
     unsigned live;                  /* served and not ended */
     bool violation;                 /* what ended last did, for its client broke the protocol */

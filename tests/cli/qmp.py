@@ -127,5 +127,11 @@ class QmpCase(RemoteCase):
         self.assertEqual(caught.exception.kind, kind)
         self.assertRegex(caught.exception.desc, pattern)
 
+    def pass_file(self, qmp, path, fdset=None, mode='r+b'):
+        """The name that an image file has for a process with its sandbox on."""
+        with open(path, mode) as image:
+            more = {} if fdset is None else {'fdset-id': fdset}
+            return f"/dev/fdset/{qmp('add-fd', fds=[image.fileno()], **more)['fdset-id']}"
+
     def served(self, fd_number, name='o0', device='lsi0'):
         return ['-object', f'x-remote-object,id={name},devid={device},fd={fd_number}']

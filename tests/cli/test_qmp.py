@@ -67,7 +67,7 @@ class Disks(QmpCase):
     def add_node(self, name='n1', size=1 << 20):
         path = self.disk(name, size)
         self.qmp('blockdev-add', driver='raw', node_name=name,
-                 file={'driver': 'file', 'filename': str(path)})
+                 file={'driver': 'file', 'filename': self.pass_file(self.qmp, path)})
         return path
 
     def test_add_and_remove_a_lun(self):
@@ -173,14 +173,14 @@ class Disks(QmpCase):
         self.assertEqual(self.qmp('query-block')[0]['inserted']['image']['virtual-size'], 2 << 20)
 
     def test_medium(self):
-        iso = self.disk('iso')
+        iso = self.pass_file(self.qmp, self.disk('iso'), mode='rb')
         self.guest.until_ready(1)
         self.assertNotIn('inserted', self.qmp('query-block')[1])
-        self.qmp('blockdev-change-medium', id='cd0', filename=str(iso), format='raw')
+        self.qmp('blockdev-change-medium', id='cd0', filename=iso, format='raw')
         moved = [event['data']['tray-open'] for event in self.qmp.events
                  if event['event'] == 'DEVICE_TRAY_MOVED']
         self.assertEqual(moved, [True, False])
-        self.assertEqual(self.qmp('query-block')[1]['inserted']['file'], str(iso))
+        self.assertEqual(self.qmp('query-block')[1]['inserted']['file'], iso)
         self.assertEqual(self.guest.until_ready(1), [(6, 0x28, 0)])
         self.qmp('eject', id='cd0')
         self.assertTrue(self.qmp('query-block')[1]['tray_open'])
@@ -256,7 +256,7 @@ class Objects(QmpCase):
         process, qmp = self.start_qmp()
         qmp('device_add', driver='lsi53c895a', id='lsi0')
         qmp('blockdev-add', driver='raw', node_name='n0',
-            file={'driver': 'file', 'filename': str(self.disk())})
+            file={'driver': 'file', 'filename': self.pass_file(qmp, self.disk())})
         qmp('device_add', driver='scsi-hd', id='hd0', drive='n0', bus='lsi0.0')
         for _ in range(2):
             ours, theirs = socket.socketpair()
@@ -296,14 +296,37 @@ class Objects(QmpCase):
     def test_listening_object(self):
         process, qmp = self.start_qmp(*LSI)
         path = self.folder / 'link'
-        qmp('object-add', qom_type='x-remote-object', id='o0', devid='lsi0', path=str(path),
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            qmp('getfd', fdname='listener', fds=[listener.fileno()])
+        qmp('object-add', qom_type='x-remote-object', id='o0', devid='lsi0', fd='listener',
             auto_shutdown=False)
         self.assertEqual(qmp('query-remote')[0]['state'], 'waiting')
         self.connect(path).close()
         qmp.wait_event('VFU_CLIENT_HANGUP')
         qmp('object-del', id='o0')
-        self.assertFalse(path.exists())
         self.assertIsNone(process.poll())
+
+    def test_names_of_files_are_refused(self):
+        """With the sandbox on: by a sentence, not by the process's end."""
+        process, qmp = self.start_qmp(*LSI, '-device', 'scsi-cd,id=cd0')
+        path = str(self.disk())
+        self.assert_error('GenericError', 'Permission denied', qmp, 'blockdev-add', driver='file',
+                          node_name='n0', filename=path)
+        self.assert_error('GenericError', "'path' is for the command line", qmp, 'object-add',
+                          qom_type='x-remote-object', id='o0', devid='lsi0', path=path + '.sock')
+        self.assertIsNone(process.poll())
+
+    def test_without_sandbox(self):
+        """Paths are as good as on the command line."""
+        process, qmp = self.start_qmp(*LSI, '-sandbox', 'off')
+        qmp('blockdev-add', driver='file', node_name='n0', filename=str(self.disk()))
+        path = self.folder / 'link'
+        qmp('object-add', qom_type='x-remote-object', id='o0', devid='lsi0', path=str(path))
+        self.assertTrue(path.exists())
+        qmp('object-del', id='o0')
+        self.assertFalse(path.exists())
 
 
 class Descriptors(QmpCase):

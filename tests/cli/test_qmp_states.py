@@ -123,7 +123,7 @@ class States(QmpCase):
             '-blockdev', f'raw,node-name=spare,file.driver=file,file.filename={self.disk("s")}',
             '-device', 'scsi-hd,id=hd0,drive=d0,scsi-id=0,lun=0,bus=lsi0.0',
             '-device', 'scsi-cd,id=cd0,scsi-id=1,bus=lsi0.0',
-            *self.served(theirs.fileno()), fds=[theirs], sessions=2)
+            *self.served(theirs.fileno()), '-sandbox', 'off', fds=[theirs], sessions=2)
         self.addCleanup(ours.close)
         guest = Lsi(ours)
         guest.until_ready(0)
