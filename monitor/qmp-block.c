@@ -226,6 +226,7 @@ static json_t *node_stats_json(const BlockNode *node)
 
 typedef struct Query {
     json_t *(*answer)(const void *item);
+    unsigned *holds;  /* counted down at the end; or NULL */
     GPtrArray *items; /* not owned; alive at least until what is posted now has run */
     json_t *list;
 } Query;
@@ -257,6 +258,9 @@ static void query_free(void *opaque)
 {
     Query *query = opaque;
 
+    if (query->holds) {
+        --*query->holds;
+    }
     g_ptr_array_unref(query->items);
     json_decref(query->list);
     g_free(query);
@@ -266,13 +270,14 @@ typedef struct QueryBuilder {
     MonitorCall *call;
     GHashTable *by_loop; /* Query by Loop */
     json_t *(*answer)(const void *item);
+    unsigned *holds;
 } QueryBuilder;
 
 static QueryBuilder query_begin(QmpRequest *req, json_t *(*answer)(const void *item))
 {
     static const CallKind kind = { .run = run_query, .finish = query_over, .release = query_free };
 
-    return (QueryBuilder){ call_new(req, &kind), g_hash_table_new(NULL, NULL), answer };
+    return (QueryBuilder){ call_new(req, &kind), g_hash_table_new(NULL, NULL), answer, NULL };
 }
 
 static void query_add(QueryBuilder *builder, Loop *loop, const void *item)
@@ -282,6 +287,10 @@ static void query_add(QueryBuilder *builder, Loop *loop, const void *item)
     if (!query) {
         query = g_new0(Query, 1);
         query->answer = builder->answer;
+        query->holds = builder->holds;
+        if (query->holds) {
+            ++*query->holds;
+        }
         query->items = g_ptr_array_new();
         query->list = json_array();
         g_hash_table_insert(builder->by_loop, loop, query);
@@ -316,6 +325,7 @@ static void query_nodes(QmpRequest *req, json_t *(*answer)(const void *item))
     BlockGraph *blocks = req->monitor->config.blocks;
     QueryBuilder builder = query_begin(req, answer);
 
+    builder.holds = &req->monitor->node_queries;
     for (unsigned i = block_count(blocks); i > 0; i--) { /* parents first, as QEMU has them */
         BlockNode *node = block_at(blocks, i - 1);
 
@@ -419,6 +429,8 @@ static void do_blockdev_del(QmpRequest *req)
 
     if (!block_find(blocks, name)) {
         qmp_error(req, QMP_GENERIC, "Failed to find node with node-name='%s'", name);
+    } else if (req->monitor->node_queries) {
+        qmp_error(req, QMP_GENERIC, "busy: a query of block nodes is under way");
     } else if (block_del(blocks, name, &err)) {
         qmp_return(req, NULL);
     } else {

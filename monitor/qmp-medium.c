@@ -113,10 +113,11 @@ static void run_change(CallPart *part)
     }
 }
 
-/* Closes what change-medium has opened and no drive has any more. */
+/* Closes what change-medium has opened and no drive has any more; while a query refers to nodes, the
+ * next change does. */
 static void close_media(Monitor *monitor)
 {
-    for (unsigned i = monitor->media->len; i > 0; i--) {
+    for (unsigned i = monitor->media->len; i > 0 && !monitor->node_queries; i--) {
         const char *name = g_ptr_array_index(monitor->media, i - 1);
 
         if (block_del(monitor->config.blocks, name, NULL)) {

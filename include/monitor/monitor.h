@@ -67,6 +67,7 @@ struct Monitor {
     GPtrArray *media; /* char *: nodes that blockdev-change-medium has opened */
     bool changing;    /* a command that changes something is under way */
     GQueue waiting;   /* QmpRequest: wait for its end */
+    unsigned node_queries; /* that refer to block nodes, on whatever thread: none may be closed */
     unsigned posted;  /* calls that have not come back from a device's thread */
 };
 
