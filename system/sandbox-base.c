@@ -37,6 +37,7 @@
         { .name = "newfstatat" }, { .name = "openat" }, { .name = "pipe2" }, { .name = "prctl" },  \
         { .name = "pread64" }, { .name = "process_vm_readv" }, { .name = "ptrace" },               \
         { .name = "readlink" }, { .name = "readlinkat" }, { .name = "sched_getaffinity" },         \
+        { .name = "sched_yield" }, { .name = "getrandom" }, { .name = "gettimeofday" },            \
         { .name = "sigaltstack" }, { .name = "uname" }, { .name = "wait4" },
 #else
 #define SANITIZER_CALLS

@@ -13,10 +13,17 @@ typedef struct Machine {
     MemDisk *mem[3];
 } Machine;
 
-static void on_stop(void *opaque G_GNUC_UNUSED, ScsiDev *dev G_GNUC_UNUSED,
-                    bool write G_GNUC_UNUSED, int error G_GNUC_UNUSED)
+static void on_error(void *opaque G_GNUC_UNUSED, ScsiDev *dev G_GNUC_UNUSED,
+                     const ScsiIoError *error G_GNUC_UNUSED)
 {
 }
+
+static void on_tray(void *opaque G_GNUC_UNUSED, ScsiDev *dev G_GNUC_UNUSED,
+                    bool open G_GNUC_UNUSED)
+{
+}
+
+static const ScsiBusWatch watch = { .error = on_error, .tray = on_tray };
 
 static void machine_init(Machine *m, bool first)
 {
@@ -27,7 +34,7 @@ static void machine_init(Machine *m, bool first)
     fx_add(&m->fx, "scsi-hd,drive=a,rerror=stop,werror=stop");
     fx_add(&m->fx, "scsi-hd,drive=b,removable=on");
     fx_add(&m->fx, "scsi-cd,drive=c");
-    scsi_bus_on_stop(m->fx.bus, on_stop, NULL);
+    scsi_bus_watch(m->fx.bus, &watch, NULL, NULL);
     fx_attach(&m->fx);
     for (unsigned id = 0; first && id < 3; id++) {
         fx_clear_ua(&m->fx, id, 0);
