@@ -51,6 +51,7 @@ struct BlockEngine {
     FileIo io;
     struct io_uring ring;
     LoopFd ring_fd;
+    LoopPoll poll;
     LoopHook hook;
     LoopWork reap;   /* completions are there already */
     LoopTimer retry; /* the kernel took nothing and nothing will wake us */
@@ -231,6 +232,18 @@ static void ring_readable(void *opaque, uint32_t events G_GNUC_UNUSED)
     reap(opaque);
 }
 
+/* Two words of memory to look at. */
+static bool ring_polled(void *opaque)
+{
+    BlockEngine *e = opaque;
+
+    if (!io_uring_cq_ready(&e->ring)) {
+        return false;
+    }
+    reap(e);
+    return true;
+}
+
 /* --- the engine --- */
 
 /* A ring made later could be one without restrictions: a file that is opened then uses threads. */
@@ -319,6 +332,7 @@ static BlockEngine *uring_start(Loop *loop, int fd, GError **errp)
     e->loop = loop;
     e->end = &e->first;
     loop_hook_add(loop, &e->hook, submit_hook, e);
+    loop_poll_add(loop, &e->poll, ring_polled, e);
     loop_work_init(&e->reap, loop, reap, e);
     loop_timer_init(&e->retry, loop, retry_expired, e);
     return g_steal_pointer(&e);
@@ -333,6 +347,7 @@ static void uring_stop(BlockEngine *e)
     loop_timer_disarm(&e->retry);
     loop_work_cancel(&e->reap);
     loop_hook_del(&e->hook);
+    loop_poll_del(&e->poll);
     loop_fd_del(&e->ring_fd);
     io_uring_queue_exit(&e->ring);
     g_free(e);

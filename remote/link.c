@@ -54,6 +54,7 @@ struct Link {
     const LinkProto *proto;
     void *opaque;
     LoopFd watch;
+    LoopPoll poll;
     LoopWork end;   /* calls ended() */
     LoopTimer more; /* frames that are in buf already: no work, which can't run deferred work */
 
@@ -433,11 +434,15 @@ static void handle_frame(Link *link)
     }
 }
 
-/* Frames until there is none, or (unless all) one was answered or max were handled. */
-static void handle_frames(Link *link, unsigned max, bool all)
+/* Frames until there is none, or (unless all) one was answered or max were handled. False: there
+ * was none. */
+static bool handle_frames(Link *link, unsigned max, bool all)
 {
+    unsigned n = 0;
+
     link->handling = true;
-    for (unsigned n = 0; n < max && may_read(link) && receive_frame(link); n++) {
+    while (n < max && may_read(link) && receive_frame(link)) {
+        n++;
         handle_frame(link);
         if (link->answered && !all && link->have == 0) {
             break; /* deferred work runs when this callback is left */
@@ -448,6 +453,7 @@ static void handle_frames(Link *link, unsigned max, bool all)
     if (link->ending) {
         loop_defer(&link->end);
     }
+    return n > 0;
 }
 
 void link_drain(Link *link)
@@ -473,6 +479,18 @@ static void on_events(void *opaque, uint32_t events)
     if (!link->ending) {
         watch_update(link);
     }
+}
+
+/* The loop looks here before it sleeps. A hang-up counts, too. */
+static bool on_poll(void *opaque)
+{
+    Link *link = opaque;
+
+    if (!may_read(link) || (!handle_frames(link, FRAMES_PER_TURN, false) && !link->ending)) {
+        return false;
+    }
+    watch_update(link);
+    return true;
 }
 
 /* Frames that were received before something kept them from being handled. */
@@ -602,6 +620,7 @@ Link *link_new(Loop *loop, int fd, const LinkProto *proto, void *opaque)
         errno = err;
         return NULL;
     }
+    loop_poll_add(loop, &link->poll, on_poll, link);
     set_room(link, BUF_SIZE);
     fd_steal(&sock);
     return link;
@@ -614,6 +633,7 @@ void link_free(Link *link)
     }
     loop_work_cancel(&link->end);
     loop_timer_disarm(&link->more);
+    loop_poll_del(&link->poll);
     loop_fd_del(&link->watch);
     queue_clear(link);
     fdset_clear(&link->fds);

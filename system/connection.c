@@ -149,8 +149,8 @@ static void *connection_thread(void *opaque)
 }
 
 Connection *connection_new(const char *name, PciDev *pci, const ConnectionKind *kind,
-                           ConnectionEnded *ended, ConnectionRefused *refused, void *opaque,
-                           GError **errp)
+                           const ConnectionPolling *polling, ConnectionEnded *ended,
+                           ConnectionRefused *refused, void *opaque, GError **errp)
 {
     Connection *conn = g_new0(Connection, 1);
 
@@ -166,6 +166,7 @@ Connection *connection_new(const char *name, PciDev *pci, const ConnectionKind *
     conn->quit_post = (LoopPost){ .fn = quit_on_thread, .opaque = conn };
     conn->loop = loop_new(conn->name, errp);
     if (conn->loop) {
+        loop_set_polling(conn->loop, polling->max_ns, polling->grow, polling->shrink);
         conn->machine = kind->machine_new(conn->name, conn->loop, pci, errp);
     }
     if (conn->machine) {

@@ -26,6 +26,12 @@ typedef struct ConnectionKind {
     RemoteMessageName *message_name; /* any thread */
 } ConnectionKind;
 
+/* See loop_set_polling(). */
+typedef struct ConnectionPolling {
+    uint64_t max_ns;
+    uint32_t grow, shrink;
+} ConnectionPolling;
+
 /* Main loop: the client is gone, what was in flight is done and flushed, the machine is reset. */
 typedef void ConnectionEnded(void *opaque);
 
@@ -35,8 +41,8 @@ typedef void ConnectionRefused(void *opaque);
 /* Hands pci and everything below it to a new thread, which waits for a client. name: of the
  * thread and in the log; copied. NULL and an error if anything is refused. */
 Connection *connection_new(const char *name, PciDev *pci, const ConnectionKind *kind,
-                           ConnectionEnded *ended, ConnectionRefused *refused, void *opaque,
-                           GError **errp);
+                           const ConnectionPolling *polling, ConnectionEnded *ended,
+                           ConnectionRefused *refused, void *opaque, GError **errp);
 /* Takes fd, a connected socket. There must be no client; ended() follows once. */
 void connection_serve(Connection *conn, int fd);
 /* Takes fd, a client that has come while another is served. If that one is still there, the new

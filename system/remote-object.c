@@ -56,6 +56,7 @@ static const OptDesc remote_object_props[] = {
       .offset = offsetof(Served, auto_shutdown),
       .def = true,
       .help = "end with the client; off (listening only): wait for the next one" },
+    SERVED_POLL_PROPS(Served, polling),
     { .type = OPT_END }
 };
 

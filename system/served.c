@@ -179,8 +179,8 @@ bool served_prepare(Object *obj, const ConnectionKind *kind, GError **errp)
 {
     Served *served = obj->state;
 
-    served->conn =
-        connection_new(obj->id, obj->device->state, kind, client_gone, client_refused, obj, errp);
+    served->conn = connection_new(obj->id, obj->device->state, kind, &served->polling, client_gone,
+                                  client_refused, obj, errp);
     return served->conn != NULL;
 }
 

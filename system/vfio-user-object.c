@@ -68,6 +68,7 @@ static const OptDesc vfio_user_object_props[] = {
       .offset = offsetof(VfioUserObject, auto_shutdown),
       .def = -1,
       .help = "end with the client; auto: as -machine says" },
+    SERVED_POLL_PROPS(VfioUserObject, served.polling),
     { .type = OPT_END }
 };
 

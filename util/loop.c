@@ -6,12 +6,6 @@
  * A turn takes one batch of events from the kernel and keeps it in the Loop while it is being
  * dispatched, so that loop_fd_del() can strike out what has not been delivered yet.
  *
- * Work is in one of three queues. `deferred` runs at the end of the turn or in
- * loop_run_deferred(). `yielded` is what must not run before the next turn; when that turn begins
- * it becomes `resumed`, and joins `deferred` only after the descriptors, since otherwise a
- * loop_run_deferred() between two frames would run it too early. What is over the bound of one
- * run is yielded, so the descriptors come first again. The loop sleeps only if all are empty.
- *
  * Posts are a stack that is pushed by compare-and-swap and taken as a whole by the loop, which
  * reverses it: that keeps the order of the pushes. Only the push that finds the stack empty has to
  * write to the eventfd. `users` counts threads that are inside of loop_post() or loop_quit(): a
@@ -22,6 +16,7 @@
  * their first wait, for what was queued before.
  */
 #include "util/loop.h"
+#include "loop-int.h"
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/trace.h"
@@ -29,17 +24,15 @@
 #include <limits.h>
 #include <poll.h>
 #include <semaphore.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH_MAX 64
-#define DEFERRED_MAX 1024 /* items of one run, as util/loop.h says */
 #define NS_PER_SEC INT64_C(1000000000)
 #define NS_PER_MS INT64_C(1000000)
+/* Turns in a row that polling may do without a look at the other descriptors. */
+#define UNWATCHED_MAX 8
 
 const SandboxCalls loop_sandbox = {
     .module = "loop",
@@ -52,35 +45,6 @@ const SandboxCalls loop_sandbox = {
                                     { .name = NULL } },
 };
 
-typedef struct WorkQueue {
-    LoopWork *first;
-    LoopWork **end; /* where the next one is hung in */
-} WorkQueue;
-
-struct Loop {
-    char *name;
-    int epoll_fd;
-    int wake_fd;
-    bool no_pwait2; /* kernel before 5.11, or a filter that doesn't know the call */
-    bool in_turn;
-    bool in_deferred;
-    bool ran; /* a callback ran in this turn */
-    unsigned n_fds;
-
-    struct epoll_event batch[BATCH_MAX]; /* data.ptr: LoopFd, NULL when struck out or done */
-    int batch_len;
-
-    WorkQueue deferred, yielded, resumed;
-    LoopTimer *timers; /* by deadline */
-    LoopTimer *due;    /* taken from timers, being run */
-    LoopHook *hooks;
-    LoopHook *next_hook; /* while they are being run */
-
-    _Atomic(LoopPost *) posts; /* newest first */
-    atomic_bool quit;
-    atomic_uint users;
-};
-
 typedef struct Call {
     LoopPost post;
     LoopFn *fn;
@@ -88,169 +52,12 @@ typedef struct Call {
     sem_t done;
 } Call;
 
-static void queue_init(WorkQueue *queue)
-{
-    queue->first = NULL;
-    queue->end = &queue->first;
-}
-
-static void queue_append(WorkQueue *queue, LoopWork *work)
-{
-    work->next = NULL;
-    work->prev = queue->end;
-    *queue->end = work;
-    queue->end = &work->next;
-}
-
-/* Everything of `from`, in its order, to the end of `to`. */
-static void queue_join(WorkQueue *to, WorkQueue *from)
-{
-    if (!from->first) {
-        return;
-    }
-    *to->end = from->first;
-    from->first->prev = to->end;
-    to->end = from->end;
-    queue_init(from);
-}
-
-static void work_unlink(LoopWork *work)
-{
-    Loop *loop = work->loop;
-
-    *work->prev = work->next;
-    if (work->next) {
-        work->next->prev = work->prev;
-    } else if (loop->deferred.end == &work->next) {
-        loop->deferred.end = work->prev;
-    } else if (loop->yielded.end == &work->next) {
-        loop->yielded.end = work->prev;
-    } else {
-        loop->resumed.end = work->prev;
-    }
-    work->next = NULL;
-    work->prev = NULL;
-}
-
-void loop_work_init(LoopWork *work, Loop *loop, LoopFn *fn, void *opaque)
-{
-    *work = (LoopWork){ .loop = loop, .fn = fn, .opaque = opaque };
-}
-
-void loop_defer(LoopWork *work)
-{
-    if (!work->prev) {
-        queue_append(&work->loop->deferred, work);
-    }
-}
-
-void loop_yield(LoopWork *work)
-{
-    if (!work->prev) {
-        queue_append(&work->loop->yielded, work);
-    }
-}
-
-void loop_work_cancel(LoopWork *work)
-{
-    if (work->prev) {
-        work_unlink(work);
-    }
-}
-
-void loop_run_deferred(Loop *loop)
-{
-    unsigned budget = DEFERRED_MAX;
-
-    g_assert(!loop->in_deferred);
-    loop->in_deferred = true;
-    while (loop->deferred.first && budget--) {
-        LoopWork *work = loop->deferred.first;
-
-        work_unlink(work);
-        loop->ran = true;
-        work->fn(work->opaque);
-    }
-    loop->in_deferred = false;
-    queue_join(&loop->yielded, &loop->deferred);
-}
-
 int64_t loop_now_ns(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * NS_PER_SEC + now.tv_nsec;
-}
-
-void loop_timer_init(LoopTimer *timer, Loop *loop, LoopFn *fn, void *opaque)
-{
-    *timer = (LoopTimer){ .loop = loop, .fn = fn, .opaque = opaque };
-}
-
-void loop_timer_disarm(LoopTimer *timer)
-{
-    if (!timer->prev) {
-        return;
-    }
-    *timer->prev = timer->next;
-    if (timer->next) {
-        timer->next->prev = timer->prev;
-    }
-    timer->next = NULL;
-    timer->prev = NULL;
-}
-
-void loop_timer_arm(LoopTimer *timer, int64_t deadline_ns)
-{
-    LoopTimer **at = &timer->loop->timers;
-
-    loop_timer_disarm(timer);
-    while (*at && (*at)->deadline_ns <= deadline_ns) {
-        at = &(*at)->next;
-    }
-    timer->deadline_ns = deadline_ns;
-    timer->next = *at;
-    timer->prev = at;
-    *at = timer;
-    if (timer->next) {
-        timer->next->prev = &timer->next;
-    }
-}
-
-/* Sets the expired timers apart first: one that is armed again by its own function, for a time
- * that is past already, has to wait for the next turn. */
-static void run_timers(Loop *loop)
-{
-    LoopTimer **end = &loop->timers;
-    LoopTimer *rest;
-    int64_t now;
-
-    if (!loop->timers) {
-        return;
-    }
-    now = loop_now_ns();
-    while (*end && (*end)->deadline_ns <= now) {
-        end = &(*end)->next;
-    }
-    rest = *end;
-    if (rest == loop->timers) {
-        return;
-    }
-    *end = NULL;
-    loop->due = loop->timers;
-    loop->due->prev = &loop->due;
-    loop->timers = rest;
-    if (rest) {
-        rest->prev = &loop->timers;
-    }
-    while (loop->due) {
-        LoopTimer *timer = loop->due;
-
-        loop_timer_disarm(timer);
-        loop->ran = true;
-        timer->fn(timer->opaque);
-    }
 }
 
 int loop_fd_add(Loop *loop, LoopFd *w, int fd, uint32_t events, LoopFdFn *fn, void *opaque)
@@ -488,10 +295,76 @@ static int wait_batch(Loop *loop, int64_t ns)
     return epoll_wait(loop->epoll_fd, loop->batch, BATCH_MAX, wait_ms(ns));
 }
 
-/* Takes the batch and strikes the eventfd out of it; true if that had rung. */
-static bool wait_events(Loop *loop, int max_wait_ms)
+/* --- looking for events before the sleep --- */
+
+void loop_set_polling(Loop *loop, int64_t max_ns, uint32_t grow, uint32_t shrink)
 {
-    int n = wait_batch(loop, wait_ns(loop, max_wait_ms));
+    poll_window_init(&loop->window, max_ns, grow, shrink);
+}
+
+void loop_poll_add(Loop *loop, LoopPoll *poll, LoopPollFn *fn, void *opaque)
+{
+    *poll = (LoopPoll){ .loop = loop, .fn = fn, .opaque = opaque, .prev = &loop->polls };
+    poll->next = loop->polls;
+    if (poll->next) {
+        poll->next->prev = &poll->next;
+    }
+    loop->polls = poll;
+}
+
+void loop_poll_del(LoopPoll *poll)
+{
+    if (!poll->prev) {
+        return;
+    }
+    if (poll->loop->next_poll == poll) {
+        poll->loop->next_poll = poll->next;
+    }
+    *poll->prev = poll->next;
+    if (poll->next) {
+        poll->next->prev = poll->prev;
+    }
+    poll->next = NULL;
+    poll->prev = NULL;
+}
+
+static bool look_once(Loop *loop)
+{
+    LoopPoll *poll = loop->polls;
+    bool found = false;
+
+    while (poll) {
+        loop->next_poll = poll->next;
+        found |= poll->fn(poll->opaque);
+        poll = loop->next_poll;
+    }
+    loop->ran |= found;
+    return found;
+}
+
+/* Looks for events, but no longer than the window, and limit (-1: none). True: something came. */
+static bool look_for_a_while(Loop *loop, int64_t begin, int64_t limit)
+{
+    int64_t window = limit < 0 ? loop->window.ns : MIN(loop->window.ns, limit);
+
+    do {
+        if (look_once(loop)) {
+            return true;
+        }
+        if (atomic_load(&loop->posts) || atomic_load(&loop->quit)) {
+            loop->unwatched = UNWATCHED_MAX; /* it has rung */
+            return true;
+        }
+    } while (loop_now_ns() - begin < window);
+    return false;
+}
+
+/* --- a turn --- */
+
+/* Takes the batch and strikes the eventfd out of it; true if that had rung. */
+static bool take_events(Loop *loop, int64_t ns)
+{
+    int n = wait_batch(loop, ns);
 
     if (n < 0) {
         g_assert(errno == EINTR);
@@ -507,23 +380,44 @@ static bool wait_events(Loop *loop, int max_wait_ms)
     return false;
 }
 
+static bool wait_events(Loop *loop, int64_t ns)
+{
+    bool found = false, rung = false;
+    int64_t begin;
+
+    if (ns == 0 || loop->window.max_ns == 0) {
+        return take_events(loop, ns);
+    }
+    begin = loop_now_ns();
+    if (loop->window.ns > 0) {
+        found = look_for_a_while(loop, begin, ns);
+    }
+    if (!found || ++loop->unwatched > UNWATCHED_MAX) {
+        loop->unwatched = 0;
+        rung = take_events(loop, found ? 0 : ns);
+    }
+    poll_window_waited(&loop->window, loop_now_ns() - begin, found);
+    return rung;
+}
+
 static void turn(Loop *loop, int max_wait_ms)
 {
+    int64_t ns = wait_ns(loop, max_wait_ms);
     bool rung;
 
     g_assert(!loop->in_turn);
     loop->in_turn = true;
     loop->ran = false;
-    rung = wait_events(loop, max_wait_ms);
-    queue_join(&loop->resumed, &loop->yielded);
+    work_queue_join(&loop->resumed, &loop->yielded);
+    rung = wait_events(loop, ns);
     if (rung) {
         run_posts(loop);
     }
-    run_timers(loop);
+    loop_run_timers(loop);
     run_fds(loop);
     /* What was yielded came before what this turn has deferred. */
-    queue_join(&loop->resumed, &loop->deferred);
-    queue_join(&loop->deferred, &loop->resumed);
+    work_queue_join(&loop->resumed, &loop->deferred);
+    work_queue_join(&loop->deferred, &loop->resumed);
     loop_run_deferred(loop);
     run_hooks(loop);
     loop->in_turn = false;
@@ -567,9 +461,9 @@ Loop *loop_new(const char *name, GError **errp)
     loop->name = g_strdup(name);
     loop->epoll_fd = fd_steal(&epoll_fd);
     loop->wake_fd = fd_steal(&wake_fd);
-    queue_init(&loop->deferred);
-    queue_init(&loop->yielded);
-    queue_init(&loop->resumed);
+    work_queue_init(&loop->deferred);
+    work_queue_init(&loop->yielded);
+    work_queue_init(&loop->resumed);
     return loop;
 }
 
@@ -582,6 +476,7 @@ void loop_free(Loop *loop)
         poll(NULL, 0, 1); /* as long as another thread's write to the eventfd */
     }
     g_assert(!loop->in_turn && loop->n_fds == 0 && !loop->timers && !loop->hooks);
+    g_assert(!loop->polls);
     g_assert(!loop->deferred.first && !loop->yielded.first && !loop->resumed.first);
     g_assert(!atomic_load(&loop->posts));
     fd_clear(&loop->wake_fd);

@@ -8,7 +8,8 @@
  * call. All callbacks run on the loop's thread. All structs are embedded in the caller's own and
  * must stay where they are while they are registered.
  *
- * One turn: wait for events (no longer than the next timer; not at all if work is queued) ->
+ * One turn: wait for events (no longer than the next timer; not at all if work is queued; with
+ * polling, sources may be looked at and handled first) ->
  * posts -> expired timers -> descriptor callbacks -> deferred work -> submit hooks. Work deferred
  * by any of them runs in the same turn; work yielded runs in the next one, after the descriptors
  * have been looked at.
@@ -61,6 +62,15 @@ typedef struct LoopHook {
     void *opaque;
     struct LoopHook *next, **prev;
 } LoopHook;
+
+typedef bool LoopPollFn(void *opaque);
+
+typedef struct LoopPoll {
+    Loop *loop;
+    LoopPollFn *fn;
+    void *opaque;
+    struct LoopPoll *next, **prev; /* prev is NULL while not registered */
+} LoopPoll;
 
 /* name: for the thread and the log, copied. NULL and an error if the kernel gives no epoll or
  * eventfd descriptor. */
@@ -121,6 +131,17 @@ static inline bool loop_timer_armed(const LoopTimer *timer)
 void loop_post(Loop *loop, LoopPost *post);
 /* Any thread but the loop's: posts fn and returns when it has run. */
 void loop_call(Loop *loop, LoopFn *fn, void *opaque);
+
+/* Before a sleep, the loop looks for events up to max_ns, as long as that pays (util/poll-window.h
+ * says how the time is adapted). Off, max_ns 0, after loop_new(). Before it runs, or on its thread.
+ */
+void loop_set_polling(Loop *loop, int64_t max_ns, uint32_t grow, uint32_t shrink);
+/* A source of events to look at meanwhile, which has a descriptor registered all the same: fn
+ * handles what there is, as its callback would, and returns false if that was nothing. It must not
+ * block, and should be cheaper than a turn. */
+void loop_poll_add(Loop *loop, LoopPoll *poll, LoopPollFn *fn, void *opaque);
+/* From any callback. No-op while not registered. */
+void loop_poll_del(LoopPoll *poll);
 
 void loop_hook_add(Loop *loop, LoopHook *hook, LoopFn *submit, void *opaque);
 void loop_hook_del(LoopHook *hook);

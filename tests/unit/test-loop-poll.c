@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The loop with polling: what it does without the kernel, and what it must not forget meanwhile.
+ * The window is opened to a second, which no test uses up.
+ */
+#include "util/fd.h"
+#include "util/loop.h"
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define WINDOW_NS INT64_C(1000000000)
+
+typedef struct Fixture {
+    Loop *loop;
+    LoopPoll poll;
+    unsigned calls;
+    unsigned due; /* the call that finds something, and all behind it */
+    unsigned found;
+    LoopWork work; /* deferred by each find */
+    unsigned worked;
+    LoopFd watch;
+    int fd;
+    unsigned events;
+    LoopPost post;
+} Fixture;
+
+static bool on_poll(void *opaque)
+{
+    Fixture *f = opaque;
+
+    if (++f->calls < f->due) {
+        return false;
+    }
+    f->found++;
+    loop_defer(&f->work);
+    return true;
+}
+
+static void on_work(void *opaque)
+{
+    ((Fixture *)opaque)->worked++;
+}
+
+static void on_event(void *opaque, uint32_t events G_GNUC_UNUSED)
+{
+    Fixture *f = opaque;
+    uint64_t count;
+
+    g_assert_cmpint(read(f->fd, &count, sizeof(count)), ==, sizeof(count));
+    f->events++;
+}
+
+static void ring(Fixture *f)
+{
+    uint64_t one = 1;
+
+    g_assert_cmpint(write(f->fd, &one, sizeof(one)), ==, sizeof(one));
+}
+
+static void setup(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    f->loop = loop_new("test", NULL);
+    f->due = G_MAXUINT;
+    f->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    loop_work_init(&f->work, f->loop, on_work, f);
+    g_assert_cmpint(loop_fd_add(f->loop, &f->watch, f->fd, EPOLLIN, on_event, f), ==, 0);
+    loop_poll_add(f->loop, &f->poll, on_poll, f);
+}
+
+/* Waits that were over at once open the window, to all of it by this factor. */
+static void open_window(Fixture *f)
+{
+    loop_set_polling(f->loop, WINDOW_NS, G_MAXINT, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        ring(f);
+        loop_turn(f->loop, -1);
+    }
+    g_assert_cmpuint(f->events, ==, 2);
+    f->events = f->calls = 0;
+}
+
+static void teardown(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    loop_poll_del(&f->poll);
+    loop_fd_del(&f->watch);
+    fd_clear(&f->fd);
+    loop_free(f->loop);
+}
+
+/* Without polling, and with it as long as it has not paid, nothing is looked at. */
+static void test_off(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    f->due = 1;
+    loop_turn(f->loop, 1);
+    loop_set_polling(f->loop, WINDOW_NS, 2, 2);
+    loop_turn(f->loop, 1);
+    g_assert_cmpuint(f->calls, ==, 0);
+}
+
+static void test_found(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    open_window(f);
+    f->due = 5;
+    g_assert_true(loop_turn(f->loop, -1));
+    g_assert_cmpuint(f->calls, ==, 5);
+    g_assert_cmpuint(f->found, ==, 1);
+    g_assert_cmpuint(f->worked, ==, 1);
+}
+
+/* A turn that has work doesn't wait, so it doesn't look either. */
+static void test_busy(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    open_window(f);
+    loop_defer(&f->work);
+    loop_turn(f->loop, -1);
+    g_assert_cmpuint(f->worked, ==, 1);
+    g_assert_cmpuint(f->calls, ==, 0);
+}
+
+/* A source that always has something doesn't starve the descriptors. */
+static void test_fair(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    open_window(f);
+    f->due = 1;
+    ring(f);
+    for (unsigned turns = 0; f->events == 0; turns++) {
+        g_assert_cmpuint(turns, <, 16);
+        loop_turn(f->loop, -1);
+    }
+    g_assert_cmpuint(f->found, >, 0);
+}
+
+static void on_timer(void *opaque)
+{
+    ((Fixture *)opaque)->worked++;
+}
+
+static void test_timer(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    LoopTimer timer;
+
+    open_window(f);
+    loop_timer_init(&timer, f->loop, on_timer, f);
+    loop_timer_arm(&timer, loop_now_ns() + 1000000);
+    while (f->worked == 0) {
+        loop_turn(f->loop, -1);
+    }
+    g_assert_cmpint(loop_now_ns() - timer.deadline_ns, <, WINDOW_NS);
+}
+
+static void on_post(void *opaque)
+{
+    ((Fixture *)opaque)->worked++;
+}
+
+static void *post_thread(void *opaque)
+{
+    Fixture *f = opaque;
+
+    loop_post(f->loop, &f->post);
+    return NULL;
+}
+
+/* Of another thread, while the loop looks. */
+static void test_post(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    GThread *thread;
+
+    open_window(f);
+    f->post = (LoopPost){ .fn = on_post, .opaque = f };
+    thread = g_thread_new("poster", post_thread, f);
+    while (f->worked == 0) {
+        g_assert_true(loop_turn(f->loop, -1));
+    }
+    g_thread_join(thread);
+}
+
+static bool del_self(void *opaque)
+{
+    Fixture *f = opaque;
+
+    loop_poll_del(&f->poll);
+    return true;
+}
+
+static void test_del(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    open_window(f);
+    f->poll.fn = del_self;
+    g_assert_true(loop_turn(f->loop, -1));
+    g_assert_false(loop_turn(f->loop, 1));
+    g_assert_cmpuint(f->calls, ==, 0);
+}
+
+#define TEST(name) g_test_add("/loop-poll/" #name, Fixture, NULL, setup, test_##name, teardown)
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    TEST(off);
+    TEST(found);
+    TEST(busy);
+    TEST(fair);
+    TEST(timer);
+    TEST(post);
+    TEST(del);
+    return g_test_run();
+}
