@@ -28,7 +28,7 @@ struct Loop {
     struct epoll_event batch[BATCH_MAX]; /* data.ptr: LoopFd, NULL when struck out or done */
     int batch_len;
 
-    WorkQueue deferred, yielded, resumed;
+    WorkQueue deferred, last, yielded, resumed;
     LoopTimer *timers; /* by deadline */
     LoopTimer *due;    /* taken from timers, being run */
     LoopHook *hooks;

@@ -2,11 +2,12 @@
 /*
  * What a loop runs by itself: work and timers.
  *
- * Work is in one of three queues. `deferred` runs at the end of the turn or in
+ * Work is in one of several queues. `deferred` runs at the end of the turn or in
  * loop_run_deferred(). `yielded` is what must not run before the next turn; when that turn begins
  * it becomes `resumed`, and joins `deferred` only after the descriptors, since otherwise a
  * loop_run_deferred() between two frames would run it too early. What is over the bound of one
- * run is yielded, so the descriptors come first again. The loop sleeps only if all are empty.
+ * run is yielded, so the descriptors come first again. A fourth, `last`, gives one item at a time
+ * when `deferred` is empty. The loop sleeps only if all are empty.
  *
  * Timers are a list sorted by deadline, which gives the sleep its length.
  */
@@ -48,6 +49,8 @@ static void work_unlink(LoopWork *work)
         work->next->prev = work->prev;
     } else if (loop->deferred.end == &work->next) {
         loop->deferred.end = work->prev;
+    } else if (loop->last.end == &work->next) {
+        loop->last.end = work->prev;
     } else if (loop->yielded.end == &work->next) {
         loop->yielded.end = work->prev;
     } else {
@@ -66,6 +69,13 @@ void loop_defer(LoopWork *work)
 {
     if (!work->prev) {
         queue_append(&work->loop->deferred, work);
+    }
+}
+
+void loop_defer_last(LoopWork *work)
+{
+    if (!work->prev) {
+        queue_append(&work->loop->last, work);
     }
 }
 
@@ -89,8 +99,8 @@ void loop_run_deferred(Loop *loop)
 
     g_assert(!loop->in_deferred);
     loop->in_deferred = true;
-    while (loop->deferred.first && budget--) {
-        LoopWork *work = loop->deferred.first;
+    while ((loop->deferred.first || loop->last.first) && budget--) {
+        LoopWork *work = loop->deferred.first ? loop->deferred.first : loop->last.first;
 
         work_unlink(work);
         loop->ran = true;
@@ -98,6 +108,7 @@ void loop_run_deferred(Loop *loop)
     }
     loop->in_deferred = false;
     work_queue_join(&loop->yielded, &loop->deferred);
+    work_queue_join(&loop->yielded, &loop->last);
 }
 
 void loop_timer_init(LoopTimer *timer, Loop *loop, LoopFn *fn, void *opaque)

@@ -255,7 +255,8 @@ static int64_t wait_ns(const Loop *loop, int max_wait_ms)
 {
     int64_t limit = max_wait_ms < 0 ? -1 : max_wait_ms * NS_PER_MS;
 
-    if (loop->deferred.first || loop->yielded.first || loop->resumed.first || limit == 0) {
+    if (loop->deferred.first || loop->last.first || loop->yielded.first || loop->resumed.first ||
+        limit == 0) {
         return 0;
     }
     if (loop->timers) {
@@ -462,6 +463,7 @@ Loop *loop_new(const char *name, GError **errp)
     loop->epoll_fd = fd_steal(&epoll_fd);
     loop->wake_fd = fd_steal(&wake_fd);
     work_queue_init(&loop->deferred);
+    work_queue_init(&loop->last);
     work_queue_init(&loop->yielded);
     work_queue_init(&loop->resumed);
     return loop;
@@ -477,7 +479,8 @@ void loop_free(Loop *loop)
     }
     g_assert(!loop->in_turn && loop->n_fds == 0 && !loop->timers && !loop->hooks);
     g_assert(!loop->polls);
-    g_assert(!loop->deferred.first && !loop->yielded.first && !loop->resumed.first);
+    g_assert(!loop->deferred.first && !loop->last.first && !loop->yielded.first &&
+             !loop->resumed.first);
     g_assert(!atomic_load(&loop->posts));
     fd_clear(&loop->wake_fd);
     fd_clear(&loop->epoll_fd);

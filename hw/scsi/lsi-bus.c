@@ -12,10 +12,12 @@
  *   command finished -> STATUS, then MSG IN (COMMAND COMPLETE), then bus free
  *   otherwise the target is busy: no REQ; if IDENTIFY granted it, it disconnects
  *
- * The target thinks about disconnecting one turn of the loop after it became busy, so that
- * commands answered from memory or the page cache stay connected. Disconnected tasks that become
- * ready queue for reselection, first come first served; the queue is looked at by WAIT RESELECT,
- * and by SELECT, to which a pending reselection loses a bounded number of times.
+ * The target thinks about disconnecting when nothing else is left to do in the turn in which it
+ * became busy: commands answered from memory or the page cache stay connected, and of those that
+ * are not, the script starts as many as it has, so that one system call submits them all.
+ * Disconnected tasks that become ready queue for reselection, first come first served; the queue is
+ * looked at by WAIT RESELECT, and by SELECT, to which a pending reselection loses a bounded number
+ * of times.
  *
  * Tasks: s->tasks holds all that are alive; a cancelled one moves to s->zombies until the target
  * says done(). Nothing else refers to a zombie.
@@ -238,12 +240,12 @@ void lsi_bus_settle(Lsi *s)
         if (s->current->finished) {
             bus_phase(s, PHASE_STATUS);
         } else if (!bus_data_phase(s) && st->disc_priv) {
-            loop_yield(&s->disc_work);
+            loop_defer_last(&s->disc_work);
         }
     }
 }
 
-/* Still busy after a turn: SAVE DATA POINTER, DISCONNECT. Between two chunks of its data phase the
+/* Still busy: SAVE DATA POINTER, DISCONNECT. Between two chunks of its data phase the
  * target holds the bus: the next one is on its way. */
 void lsi_disc_work(void *opaque)
 {

@@ -105,6 +105,9 @@ void loop_work_init(LoopWork *work, Loop *loop, LoopFn *fn, void *opaque);
 /* Runs work's function in this turn, after the current callback, in order of deferral. No-op if
  * it is queued already. */
 void loop_defer(LoopWork *work);
+/* As loop_defer(), but when no deferred work is left, its own included: what can happen without the
+ * kernel has happened then. Still before the submit hooks. */
+void loop_defer_last(LoopWork *work);
 /* As loop_defer(), but in the next turn, after descriptors, timers and posts have been served. */
 void loop_yield(LoopWork *work);
 void loop_work_cancel(LoopWork *work);

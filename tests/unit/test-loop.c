@@ -196,6 +196,30 @@ static void test_yield(Fixture *f, G_GNUC_UNUSED const void *data)
     item_unwatch(&b);
 }
 
+/* In this turn, behind all that is deferred meanwhile; what it defers itself comes before the next
+ * one of its kind. */
+static void test_defer_last(Fixture *f, G_GNUC_UNUSED const void *data)
+{
+    Item a, b, c, d, e;
+
+    item_init(&a, f, 'a');
+    item_init(&b, f, 'b');
+    item_init(&c, f, 'c');
+    item_init(&d, f, 'd');
+    item_init(&e, f, 'e');
+    loop_defer_last(&a.work);
+    loop_defer_last(&b.work);
+    loop_defer_last(&e.work);
+    loop_work_cancel(&e.work);
+    loop_defer(&c.work);
+    c.also = also_defer_other;
+    c.other = &d;
+    a.also = also_defer_other;
+    a.other = &e;
+    loop_turn(f->loop, -1);
+    expect(f, "cdaeb");
+}
+
 /* Yielded by a descriptor callback: not in this turn. Deferred afterwards: no change. */
 static void test_yield_from_fd(Fixture *f, G_GNUC_UNUSED const void *data)
 {
@@ -984,6 +1008,7 @@ int main(int argc, char **argv)
     } tests[] = {
         { "/loop/name", test_name },
         { "/loop/defer", test_defer },
+        { "/loop/defer-last", test_defer_last },
         { "/loop/yield", test_yield },
         { "/loop/yield-from-fd", test_yield_from_fd },
         { "/loop/cancel", test_cancel },
