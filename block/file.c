@@ -276,18 +276,20 @@ static bool host_device_open(BlockNode *node, Opts *opts G_GNUC_UNUSED, GError *
     return file_open_kind(node, true, errp);
 }
 
-static void file_close(BlockNode *node)
-{
-    FileState *s = node->state;
-
-    fd_clear(&s->fd);
-}
-
 static bool file_lock(BlockNode *node, BlockAccess from, BlockAccess to, GError **errp)
 {
     FileState *s = node->state;
 
     return s->locking == LOCKING_OFF || image_lock_change(s->fd, s->filename, from, to, errp);
+}
+
+static void file_close(BlockNode *node)
+{
+    FileState *s = node->state;
+
+    /* The kernel may have the file for a while yet: a ring is closed in the background. */
+    file_lock(node, node->access, (BlockAccess){ 0 }, NULL);
+    fd_clear(&s->fd);
 }
 
 /* --- running --- */

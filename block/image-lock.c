@@ -9,18 +9,27 @@
  *   byte 200 + n   permission n is not granted to others
  *
  * One takes one's own first and then looks for a contradiction: is what I use refused by another
- * one, is what I refuse in use? The look is F_OFD_GETLK for a write lock, which finds a foreign read
- * lock. Two that come at the same moment may both be refused, never both served.
+ * one, is what I refuse in use? The look is F_OFD_GETLK for a write lock, which finds a foreign
+ * read lock. Two that come at the same moment may both be refused, never both served.
  *
- * The kernel releases all when the description is closed. After SIGKILL that may be some time behind
+ * The kernel releases all when the description is closed. After SIGKILL that may be some time after
  * the end of the process: its ring has the description until what was in flight has ended. That
  * protects the image from late writes, and is why a contradiction is given a moment to go away, so
  * that whoever starts a killed process again isn't refused.
  */
 #include "block/image-lock.h"
+#include "block/engine.h"
 #include "util/error.h"
 #include <errno.h>
 #include <fcntl.h>
+
+const SandboxCalls image_lock_sandbox = {
+    .module = "image locks",
+    .calls = (const SandboxCall[]){ { .name = "fcntl", .args = { SANDBOX_EQUALS(1, F_OFD_GETLK) } },
+                                    { .name = "fcntl", .args = { SANDBOX_EQUALS(1, F_OFD_SETLK) } },
+                                    { .name = "clock_nanosleep" },
+                                    { .name = NULL } },
+};
 
 enum { HELD_BASE = 100, REFUSED_BASE = 200, PERMS = 4 };
 enum { PATIENCE_US = 300000, PAUSE_US = 5000 };

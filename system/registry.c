@@ -157,6 +157,7 @@ static const SandboxCalls *const sandbox[] = {
 #endif
 #ifdef CONFIG_BLOCK_FILE
     &file_io_sandbox,
+    &image_lock_sandbox,
 #endif
 #ifdef CONFIG_IO_URING
     &io_uring_sandbox,
