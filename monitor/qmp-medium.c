@@ -113,8 +113,8 @@ static void run_change(CallPart *part)
     }
 }
 
-/* Closes what change-medium has opened and no drive has any more; while a query refers to nodes, the
- * next change does. */
+/* Closes what change-medium has opened and no drive has any more; while a query refers to nodes,
+ * the next change does. */
 static void close_media(Monitor *monitor)
 {
     for (unsigned i = monitor->media->len; i > 0 && !monitor->node_queries; i--) {

@@ -91,7 +91,8 @@ bool object_set_acquire(ObjectSet *set, GError **errp);
 bool object_set_prepare(ObjectSet *set, GError **errp);
 void object_set_serve(ObjectSet *set);
 void object_set_stop(ObjectSet *set);
-/* An object that came later: acquire(), prepare() and serve() of it. False and an error, and it is gone. */
+/* An object that came later: acquire(), prepare() and serve() of it. False and an error, and it is
+ * gone. */
 bool object_start(Object *obj, GError **errp);
 /* Ends it, if it has not ended, and destroys it; then removed(), from the main loop. Once. */
 void object_remove(Object *obj, void (*removed)(void *opaque), void *opaque);

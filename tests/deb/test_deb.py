@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Debian packages of this tree: what is in them, and a round trip through a Debian of their own.
+"""The Debian packages of this tree: what is in them, and a round trip through a Debian.
 
 The chroot is made once and kept in a cache; the packages are installed there beside Debian's own
 qemu packages, their autopkgtest is run, and they are purged again.
@@ -77,8 +77,8 @@ class Packages(unittest.TestCase):
         self.assertIn('libglib2.0-0', depends)
 
     def test_lintian(self):
-        done = run('lintian', '--allow-root', '--fail-on', 'error,warning', '--no-tag-display-limit',
-                   *self.first.values())
+        done = run('lintian', '--allow-root', '--fail-on', 'error,warning',
+                   '--tag-display-limit', '0', *self.first.values())
         self.assertEqual(done.returncode, 0, done.stdout)
 
     def test_hardening(self):
@@ -104,7 +104,8 @@ class Packages(unittest.TestCase):
     def left(self):
         """What of ours is in the chroot's file system, and what dpkg remembers."""
         names = [*self.files(MAIN), *self.files(EXTRA), '/etc/qemu-remote', '/var/lib/qemu-remote']
-        known = self.chroot(f"dpkg-query -f '${{db:Status-Status}} ${{Package}}\\n' -W {MAIN} {EXTRA}")
+        known = self.chroot("dpkg-query -f '${db:Status-Status} ${Package}\\n' "
+                            f'-W {MAIN} {EXTRA} || true')
         return ([name for name in names if os.path.lexists(f'{self.place}/root{name}')] +
                 [line for line in known.stdout.splitlines()
                  if not line.startswith(('not-installed', 'dpkg-query'))])
