@@ -8,7 +8,7 @@ import unittest
 import tree
 
 # `/lsi/bus/reselect`; `test-lsi-bus`, `test_linux`
-PATH = re.compile(r'`(/[a-z-]+/[\w/.-]+)`')
+PATH = re.compile(r'`(/(?!proc/|dev/|sys/)[a-z-]+/[\w/.-]+)`')
 PROGRAM = re.compile(r'`((?:test|random)[-_][\w-]+)`')
 
 

@@ -12,7 +12,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get('MESON_BUILD_ROOT', os.path.join(ROOT, 'build'))
 C_FOLDERS = ('accel', 'block', 'hw', 'monitor', 'remote', 'system', 'util')
-FOLDERS = C_FOLDERS + ('include', 'configs', 'scripts', 'tests', '.ci')
+FOLDERS = C_FOLDERS + ('include', 'configs', 'data', 'docs', 'scripts', 'tests', '.ci')
 TOP_FILES = ('Kconfig', 'Makefile', 'configure', 'meson.build', 'meson_options.txt')
 
 
