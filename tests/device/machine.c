@@ -66,6 +66,20 @@ static char *image_path(const Machine *m, unsigned disk)
     return g_strdup_printf("%s/disk%u", m->dir, disk);
 }
 
+static char *log_path(const Machine *m)
+{
+    return g_strdup_printf("%s/log", m->dir);
+}
+
+char *machine_log(const Machine *m)
+{
+    g_autofree char *path = log_path(m);
+    char *text;
+
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    return text;
+}
+
 static void G_GNUC_PRINTF(1, 2) shell(const char *format, ...)
 {
     g_autofree char *command = NULL;
@@ -86,7 +100,7 @@ static void make_image(const Machine *m, unsigned disk)
         memset(bytes + b * 512, machine_pattern(disk, b), 512);
     }
     g_assert_true(g_file_set_contents(path, bytes, DISK_BLOCKS * 512, NULL));
-    if (m->qcow2) {
+    if (m->options.qcow2) {
         shell("qemu-img convert -q -f raw -O qcow2 '%s' '%s.new' && mv '%s.new' '%s'", path, path,
               path, path);
     }
@@ -95,10 +109,10 @@ static void make_image(const Machine *m, unsigned disk)
 void machine_image_read(Machine *m, unsigned disk, uint64_t block, void *buf, unsigned blocks)
 {
     g_autofree char *path = image_path(m, disk);
-    g_autofree char *raw = g_strconcat(path, m->qcow2 ? ".raw" : "", NULL);
+    g_autofree char *raw = g_strconcat(path, m->options.qcow2 ? ".raw" : "", NULL);
     int fd;
 
-    if (m->qcow2) {
+    if (m->options.qcow2) {
         shell("qemu-img convert -q -U -f qcow2 -O raw '%s' '%s'", path, raw);
     }
     fd = open(raw, O_RDONLY | O_CLOEXEC);
@@ -127,8 +141,9 @@ static void add_device(const Machine *m, GPtrArray *args)
     add(args, "-device", "lsi53c895a,id=lsi0", NULL);
     for (unsigned d = 0; d < m->disks; d++) {
         g_autofree char *path = image_path(m, d);
-        g_autofree char *drive = g_strdup_printf("if=none,id=drive%u,format=%s,file=%s", d,
-                                                 m->qcow2 ? "qcow2" : "raw", path);
+        g_autofree char *drive = g_strdup_printf("if=none,id=drive%u,format=%s,file=%s%s", d,
+                                                 m->options.qcow2 ? "qcow2" : "raw", path,
+                                                 m->options.drive ? m->options.drive : "");
         g_autofree char *device = g_strdup_printf(
             "scsi-hd,id=disk%u,drive=drive%u,bus=lsi0.0,scsi-id=%u,serial=SN%u", d, d, d, d);
         add(args, "-drive", drive, "-device", device, NULL);
@@ -175,6 +190,10 @@ static void start_remote(Machine *m, int fd)
         qmp = g_strdup_printf("unix:%s", path);
         add(args, "-qmp", qmp, NULL);
     }
+    if (m->options.log) {
+        g_autofree char *log = log_path(m);
+        add(args, "-D", log, NULL);
+    }
     add_device(m, args);
     add(args, "-object", object, NULL);
     g_ptr_array_add(args, NULL);
@@ -206,13 +225,15 @@ static void start_vm(Machine *m, int fd)
     m->q = qtest_start((const char *const *)args->pdata, fd);
 }
 
-Machine *machine_start(Way way, unsigned disks, bool qcow2)
+Machine *machine_start(Way way, unsigned disks, const MachineOptions *options)
 {
     Machine *m = g_new0(Machine, 1);
 
     m->way = way;
     m->disks = disks;
-    m->qcow2 = qcow2;
+    if (options) {
+        m->options = *options;
+    }
     m->dir = g_dir_make_tmp("machine-XXXXXX", NULL);
     for (unsigned d = 0; d < disks; d++) {
         make_image(m, d);
@@ -232,31 +253,40 @@ Machine *machine_start(Way way, unsigned disks, bool qcow2)
 
 /* This tree's stock profile ends with its tester; a remote ends with its proxy. Both by status 0,
  * which is how sanitizers say that they have found nothing. */
-void machine_stop(Machine *m)
+void machine_end(Machine *m)
 {
     if (m->lsi) {
-        qlsi_free(m->lsi);
+        qlsi_free(g_steal_pointer(&m->lsi));
     }
     if (!m->q) {
         /* the test has seen its end */
     } else if (m->way == WAY_REFERENCE) {
-        qtest_stop(m->q);
+        qtest_stop(g_steal_pointer(&m->q));
     } else {
-        g_assert_cmpint(qtest_hang_up(m->q), ==, 0);
+        g_assert_cmpint(qtest_hang_up(g_steal_pointer(&m->q)), ==, 0);
     }
     if (m->remote) {
         g_assert_cmpint(qtest_reap(m->remote), ==, 0);
+        m->remote = 0;
     }
+}
+
+void machine_stop(Machine *m)
+{
+    g_autofree char *log = log_path(m);
+
+    machine_end(m);
     for (unsigned d = 0; d < m->disks; d++) {
         g_autofree char *path = image_path(m, d);
         g_autofree char *raw = g_strconcat(path, ".raw", NULL);
 
-        if (m->qcow2) {
+        if (m->options.qcow2) {
             shell("qemu-img check -q '%s'", path);
             g_unlink(raw);
         }
         g_unlink(path);
     }
+    g_unlink(log);
     g_rmdir(m->dir);
     g_free(m->dir);
     g_free(m);
@@ -285,7 +315,7 @@ static void run_case(gconstpointer data)
         g_test_skip("no qemu-img");
         return;
     }
-    m = machine_start(c->way, c->test->disks, qcow2);
+    m = machine_start(c->way, c->test->disks, &(MachineOptions){ .qcow2 = qcow2 });
     m->lsi = qlsi_new(m->q);
     c->test->fn(m);
     machine_stop(m);

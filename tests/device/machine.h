@@ -26,9 +26,16 @@ typedef enum Way { WAY_LOCAL, WAY_PROXY, WAY_VFIO_USER, WAY_REFERENCE, WAY_FOREI
 
 #define MACHINE_QCOW2 (1 << WAYS) /* images are qcow2, made and read by qemu-img */
 
+/* Where a machine is another than usual. */
+typedef struct MachineOptions {
+    bool qcow2;
+    const char *drive; /* ",option=value..." for each -drive, or NULL */
+    bool log;          /* a remote of this tree writes one: see machine_log() */
+} MachineOptions;
+
 typedef struct Machine {
     Way way;
-    bool qcow2;
+    MachineOptions options;
     QTest *q;
     QLsi *lsi;
     unsigned disks;
@@ -51,9 +58,15 @@ void machine_add_tests(const MachineTest *tests);
 
 /* NULL, or why this way can't be gone. */
 const char *machine_missing(Way way);
-/* The machine alone, without the driver (m->lsi is NULL). */
-Machine *machine_start(Way way, unsigned disks, bool qcow2);
+/* The machine alone, without the driver (m->lsi is NULL). options: NULL, or copied but for the
+ * text, which must stay. */
+Machine *machine_start(Way way, unsigned disks, const MachineOptions *options);
+/* Ends the driver and the programs, which must end by status 0; the images stay until
+ * machine_stop(). */
+void machine_end(Machine *m);
 void machine_stop(Machine *m);
+/* What the remote has logged. */
+char *machine_log(const Machine *m);
 
 /* The device is QEMU's model, not this tree's: a test states where that one differs. */
 static inline bool machine_is_qemus(const Machine *m)

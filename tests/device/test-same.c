@@ -185,7 +185,7 @@ static void check_line(Run *r)
 
 static GArray *record(Way way)
 {
-    Run r = { .rng = SEED, .m = machine_start(way, 2, false) };
+    Run r = { .rng = SEED, .m = machine_start(way, 2, NULL) };
 
     r.log = g_array_new(FALSE, FALSE, sizeof(Entry));
     r.m->lsi = qlsi_new(r.m->q);
