@@ -149,7 +149,7 @@ static void *connection_thread(void *opaque)
 }
 
 Connection *connection_new(const char *name, PciDev *pci, const ConnectionKind *kind,
-                           const ConnectionPolling *polling, ConnectionEnded *ended,
+                           const PollingProps *polling, ConnectionEnded *ended,
                            ConnectionRefused *refused, void *opaque, GError **errp)
 {
     Connection *conn = g_new0(Connection, 1);

@@ -7,6 +7,7 @@
 #define SYSTEM_CONNECTION_H
 
 #include "remote/machine.h"
+#include "system/object.h"
 #include <sys/types.h>
 
 typedef struct Connection Connection;
@@ -26,12 +27,6 @@ typedef struct ConnectionKind {
     RemoteMessageName *message_name; /* any thread */
 } ConnectionKind;
 
-/* See loop_set_polling(). */
-typedef struct ConnectionPolling {
-    uint64_t max_ns;
-    uint32_t grow, shrink;
-} ConnectionPolling;
-
 /* Main loop: the client is gone, what was in flight is done and flushed, the machine is reset. */
 typedef void ConnectionEnded(void *opaque);
 
@@ -39,9 +34,10 @@ typedef void ConnectionEnded(void *opaque);
 typedef void ConnectionRefused(void *opaque);
 
 /* Hands pci and everything below it to a new thread, which waits for a client. name: of the
- * thread and in the log; copied. NULL and an error if anything is refused. */
+ * thread and in the log; copied. polling: none of it -1. NULL and an error if anything is
+ * refused. */
 Connection *connection_new(const char *name, PciDev *pci, const ConnectionKind *kind,
-                           const ConnectionPolling *polling, ConnectionEnded *ended,
+                           const PollingProps *polling, ConnectionEnded *ended,
                            ConnectionRefused *refused, void *opaque, GError **errp);
 /* Takes fd, a connected socket. There must be no client; ended() follows once. */
 void connection_serve(Connection *conn, int fd);

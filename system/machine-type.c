@@ -8,7 +8,8 @@
  * one device and one link: the only PCI device of the command line is served on that socket. It
  * becomes an x-remote-object with the chardev's id.
  *
- * vfio-user=on and auto-shutdown are for the x-vfio-user-server objects.
+ * vfio-user=on and auto-shutdown are for the x-vfio-user-server objects, poll-max-ns, poll-grow and
+ * poll-shrink for all that serve and do not say otherwise themselves.
  *
  * Main thread, at start.
  */
@@ -20,6 +21,7 @@
 typedef struct RemoteMachineProps {
     char *chardev;
     bool vfio_user, auto_shutdown;
+    PollingProps polling;
 } RemoteMachineProps;
 
 static const OptDesc remote_machine_props[] = {
@@ -36,6 +38,7 @@ static const OptDesc remote_machine_props[] = {
       .offset = offsetof(RemoteMachineProps, auto_shutdown),
       .def = true,
       .help = "x-vfio-user-server objects end with their client; off: wait for the next one" },
+    POLLING_PROPS(RemoteMachineProps, polling, 0, "", POLLING_MAX_NS, POLLING_GROW, POLLING_SHRINK),
     { .type = OPT_END }
 };
 
@@ -46,6 +49,7 @@ static bool remote_machine_complete(void *state, const MachineWorld *world, cons
 
     world->objects->vfio_user = props->vfio_user;
     world->objects->auto_shutdown = props->auto_shutdown;
+    world->objects->polling = props->polling;
     if (!props->chardev) {
         return true;
     }

@@ -25,6 +25,7 @@ ObjectSet *object_set_new(const ObjectType *const *types, DeviceTree *devices, S
     set->objects = g_ptr_array_new();
     set->devices = devices;
     set->needs = needs;
+    set->polling = (PollingProps){ POLLING_MAX_NS, POLLING_GROW, POLLING_SHRINK };
     set->ops = ops;
     set->opaque = opaque;
     return set;
@@ -180,8 +181,7 @@ void object_set_stop(ObjectSet *set)
 
 bool object_start(Object *obj, GError **errp)
 {
-    if ((obj->type->acquire && !obj->type->acquire(obj, errp)) ||
-        !obj->type->prepare(obj, errp)) {
+    if ((obj->type->acquire && !obj->type->acquire(obj, errp)) || !obj->type->prepare(obj, errp)) {
         g_ptr_array_remove(obj->set->objects, obj);
         object_free(obj);
         return false;

@@ -152,10 +152,18 @@ static void client_gone(void *opaque)
 
 /* --- steps of an object --- */
 
+static void settle_polling(PollingProps *own, const PollingProps *machines)
+{
+    own->max_ns = own->max_ns < 0 ? machines->max_ns : own->max_ns;
+    own->grow = own->grow < 0 ? machines->grow : own->grow;
+    own->shrink = own->shrink < 0 ? machines->shrink : own->shrink;
+}
+
 bool served_acquire(Object *obj, GError **errp)
 {
     Served *served = obj->state;
 
+    settle_polling(&served->polling, &obj->set->polling);
     if (!served->auto_shutdown && served->fd >= 0 && !served->fd_listens) {
         return error_set(errp, "Parameter 'auto-shutdown' can't be off for a connected socket");
     }

@@ -14,8 +14,8 @@
 typedef struct Served {
     /* properties */
     char *device, *fd_text, *path;
-    bool auto_shutdown; /* known before prepare() */
-    ConnectionPolling polling;
+    bool auto_shutdown;   /* known before prepare() */
+    PollingProps polling; /* without -1 after acquire() */
     /* the rest */
     int fd; /* the launcher's socket until it goes to listener or conn; -1: none */
     bool fd_listens;
@@ -24,27 +24,10 @@ typedef struct Served {
     Connection *conn;
 } Served;
 
-/* What a wake-up by another CPU takes in a VM. On one with faster ones less is used of it: the
- * window grows only as far as it pays. */
-#define SERVED_POLL_MAX_NS 131072
-
-/* Properties that all of them have, for their OptDesc arrays; type: the state's, member: Served's
- * polling in it. The names are those of QEMU's iothread. */
+/* Properties that all of them have, for their OptDesc arrays; type_: the state's, member: Served's
+ * polling in it. */
 #define SERVED_POLL_PROPS(type_, member)                                                           \
-    { .name = "poll-max-ns",                                                                       \
-      .type = OPT_U64,                                                                             \
-      .offset = offsetof(type_, member.max_ns),                                                    \
-      .max = 1000000000,                                                                           \
-      .def = SERVED_POLL_MAX_NS,                                                                   \
-      .help = "longest time to look for events before a sleep; 0: none" },                         \
-        { .name = "poll-grow",                                                                     \
-          .type = OPT_U32,                                                                         \
-          .offset = offsetof(type_, member.grow),                                                  \
-          .help = "factor by which that time grows; 0: 2" },                                       \
-    {                                                                                              \
-        .name = "poll-shrink", .type = OPT_U32, .offset = offsetof(type_, member.shrink),          \
-        .def = 2, .help = "divisor by which it shrinks; 0: to nothing at once"                     \
-    }
+    POLLING_PROPS(type_, member, -1, "; -1: as -machine says", -1, -1, -1)
 
 /* Looks the device and the socket up, claims the device. property: the name of the one that names
  * the device, for errors. */

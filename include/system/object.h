@@ -40,6 +40,42 @@ typedef struct ObjectType {
     void (*destroy)(Object *obj);
 } ObjectType;
 
+/* How long a thread that serves a device looks for events before it sleeps: arguments of
+ * loop_set_polling(). Of an object that serves, and of the machine for what such an object leaves
+ * at -1. The properties' names are those of QEMU's iothread. */
+typedef struct PollingProps {
+    int32_t max_ns, grow, shrink;
+} PollingProps;
+
+/* For OptDesc arrays; type_: the state's, member: the PollingProps in it, lowest: of values, note_:
+ * the end of the help texts. What follows are defaults. */
+#define POLLING_PROPS(type_, member, lowest, note_, max_ns_, grow_, shrink_)                       \
+    { .name = "poll-max-ns",                                                                       \
+      .type = OPT_I32,                                                                             \
+      .offset = offsetof(type_, member.max_ns),                                                    \
+      .min = lowest,                                                                               \
+      .max = 1000000000,                                                                           \
+      .def = max_ns_,                                                                              \
+      .help = "longest time to look for events before a sleep; 0: none" note_ },                   \
+        { .name = "poll-grow",                                                                     \
+          .type = OPT_I32,                                                                         \
+          .offset = offsetof(type_, member.grow),                                                  \
+          .min = lowest,                                                                           \
+          .max = INT32_MAX,                                                                        \
+          .def = grow_,                                                                            \
+          .help = "factor by which that time grows; 0: 2" note_ },                                 \
+    {                                                                                              \
+        .name = "poll-shrink", .type = OPT_I32, .offset = offsetof(type_, member.shrink),          \
+        .min = lowest, .max = INT32_MAX, .def = shrink_,                                           \
+        .help = "divisor by which it shrinks; 0: to nothing at once" note_                         \
+    }
+
+/* What a wake-up by another CPU takes in a VM. On one with faster ones less is used of it: the
+ * window grows only as far as it pays. */
+#define POLLING_MAX_NS 131072
+#define POLLING_GROW 0
+#define POLLING_SHRINK 2
+
 struct Object {
     const ObjectType *type;
     ObjectSet *set;
@@ -67,10 +103,12 @@ struct ObjectSet {
     GPtrArray *objects;             /* Object *, owned, in order of creation */
     DeviceTree *devices;            /* not owned */
     SandboxNeeds *needs;            /* not owned */
-    bool sealed; /* nothing is opened by name any more: the sandbox is on */
-    bool vfio_user, auto_shutdown;  /* the machine's properties, from acquire() on */
-    unsigned live;                  /* served and not ended */
-    bool violation;                 /* what ended last did, for its client broke the protocol */
+    bool sealed;                    /* nothing is opened by name any more: the sandbox is on */
+    /* the machine's properties, from acquire() on */
+    bool vfio_user, auto_shutdown;
+    PollingProps polling; /* the usual ones where the machine has none */
+    unsigned live;        /* served and not ended */
+    bool violation;       /* what ended last did, for its client broke the protocol */
     const ObjectSetOps *ops;
     void *opaque;
 };

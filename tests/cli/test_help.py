@@ -18,6 +18,9 @@ ROWS = [
     ('machine', ['-machine', 'help'], r'(?m)^x-remote +.*\(default\)$'),
     ('machine_alias', ['-M', 'help'], r'(?m)^remote +.*\(alias of x-remote\)$'),
     ('machine_properties', ['-machine', 'x-remote,help'], r'(?m)^  chardev=<str> +- '),
+    ('machine_polling', ['-machine', 'x-remote,help'],
+     r'(?m)^  poll-max-ns=<int32> +- .*\(default: 131072\)\n'
+     r'  poll-grow=<int32> +- .*\(default: 0\)\n  poll-shrink=<int32> +- .*\(default: 2\)$'),
     ('device_adapter', ['-device', 'help'], r'(?m)^name "lsi53c895a", bus PCI, alias "lsi"'),
     ('device_disk', ['-device', 'help'], r'(?m)^name "scsi-hd", bus SCSI'),
     ('device_question_mark', ['-device', '?'], r'(?m)^name "lsi53c895a"'),
@@ -28,6 +31,8 @@ ROWS = [
      r'\Alsi53c895a options:\n'),
     ('object', ['-object', 'help'], r'(?m)^  x-remote-object$'),
     ('object_properties', ['-object', 'x-remote-object,help'], r'(?m)^  devid=<str> +- '),
+    ('object_polling', ['-object', 'x-remote-object,help'],
+     r'(?m)^  poll-max-ns=<int32> +- .*; -1: as -machine says \(default: -1\)$'),
     ('chardev', ['-chardev', 'help'], r'(?m)^  socket$'),
     ('trace_groups', ['-d', 'help'], r'(?m)^lsi$'),
     ('trace_patterns', ['-trace', 'help'], r'(?m)^lsi$'),

@@ -2,6 +2,7 @@
 """What a command line starts: spellings, sockets, several devices, and how the process ends."""
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -49,6 +50,9 @@ SPELLINGS = [
     ('names', ['-name', 'guest=vm,debug-threads=on', '-name', 'vm', *LSI, *OBJECT]),
     ('log_items_of_qemu', ['-d', 'guest_errors,unimp', *LSI, *OBJECT]),
     ('device_that_nobody_serves', ['-device', 'lsi53c895a,id=other', *LSI, *OBJECT]),
+    ('polling', ['-M', 'x-remote,poll-max-ns=0,poll-grow=4,poll-shrink=0', *LSI, *OBJECT]),
+    ('polling_of_object', ['-M', 'x-remote,poll-max-ns=0', *LSI, '-object',
+                           SERVED + ',fd={fd},poll-max-ns=32768,poll-grow=-1']),
     ('auto_shutdown_said', [*LSI, '-object', SERVED + ',fd={fd},auto-shutdown=on']),
 ]
 
@@ -82,6 +86,45 @@ class ServeCase(RemoteCase):
 
     def socket_gone(self, path):
         wait_for(lambda: not path.exists(), f'{path} removed')
+
+
+class Polling(ServeCase):
+    """Who says whether a device's thread looks for the next message before it sleeps.
+
+    It looks for up to a second here, so it sleeps after each of the messages only if it is not to.
+    """
+
+    ALWAYS = 'poll-max-ns=1000000000,poll-grow=1000000'
+    MESSAGES = 50
+
+    def check(self, machine, own, sleeps):
+        proxy, theirs = self.socketpair()
+        process = self.start('-M', f'x-remote{machine}', *LSI, '-object',
+                             f'{SERVED},fd={theirs.fileno()}{own}', fds=[theirs])
+        self.assertEqual(proxy.read(), LSI_IDS)
+        thread, = (task for task in Path(f'/proc/{process.pid}/task').iterdir()
+                   if (task / 'comm').read_text() == 'robj1\n')
+
+        def state(field):
+            return re.search(rf'(?m)^{field}:\t(\w+)', (thread / 'status').read_text())[1]
+
+        begin = int(state('voluntary_ctxt_switches'))
+        for _ in range(self.MESSAGES):
+            if sleeps:
+                wait_for(lambda: state('State') == 'S', 'asleep')
+            self.assertEqual(proxy.read(), LSI_IDS)
+        times = int(state('voluntary_ctxt_switches')) - begin
+        (self.assertGreaterEqual if sleeps else self.assertLess)(times, self.MESSAGES)
+        proxy.close()
+        self.assertEqual(self.ends(process), '')
+
+
+add_rows(Polling, [
+    ('off_by_machine', ',poll-max-ns=0', '', True),
+    ('on_by_machine', ',' + Polling.ALWAYS, '', False),
+    ('off_by_object', ',' + Polling.ALWAYS, ',poll-max-ns=0', True),
+    ('on_by_object', ',poll-max-ns=0', ',' + Polling.ALWAYS, False),
+])
 
 
 class Descriptors(ServeCase):
