@@ -9,6 +9,7 @@
  * A raw node over a read-only one is read-only itself.
  */
 #include "block/drivers.h"
+#include "block/filter.h"
 #include "util/error.h"
 #include <errno.h>
 
@@ -90,16 +91,22 @@ static void submit_shifted(BlockNode *node, BlockReq *req, uint64_t shift)
     block_submit(node->file, &raw->sub);
 }
 
+/* Or else the child's driver has the request itself, and its priv. */
+static bool takes_sub(const RawState *s, const BlockReq *req)
+{
+    return s->offset || req->op == BLOCK_RESIZE;
+}
+
 static void raw_submit(BlockNode *node, BlockReq *req)
 {
     const RawState *s = node->state;
 
     if (req->op == BLOCK_RESIZE && (s->size || req->bytes > UINT64_MAX - s->offset)) {
         block_complete(req, -ENOTSUP); /* the operator has fixed it */
-    } else if (s->offset || req->op == BLOCK_RESIZE) {
+    } else if (takes_sub(s, req)) {
         submit_shifted(node, req, s->offset);
     } else {
-        node->file->driver->submit(node->file, req);
+        filter_pass(node->file, req);
     }
 }
 
@@ -107,10 +114,10 @@ static void raw_cancel(BlockNode *node, BlockReq *req)
 {
     RawSub *raw = req->priv;
 
-    if (raw) {
+    if (!takes_sub(node->state, req)) {
+        filter_cancel(node->file, req);
+    } else if (raw) {
         block_cancel(&raw->sub);
-    } else if (node->file->driver->cancel) {
-        node->file->driver->cancel(node->file, req);
     }
 }
 

@@ -1,11 +1,60 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* null-co, and blkdebug over a file: which requests fail, how often, and with what. */
+/*
+ * null-co, and blkdebug over a file: which requests fail, how often, and with what; raw over a
+ * driver that keeps something of its own with each request.
+ */
 #include "block-harness.h"
 
 #define SIZE (64u << 10)
 
+/* A driver that never gets done with a request by itself, and marks it as its own. */
+typedef struct Holder {
+    unsigned n_cancelled;
+} Holder;
+
+static const OptDesc no_opts[] = { { 0 } };
+
+static bool holder_open(BlockNode *node, Opts *opts G_GNUC_UNUSED, GError **errp G_GNUC_UNUSED)
+{
+    node->size = SIZE;
+    return true;
+}
+
+static void holder_close(BlockNode *node G_GNUC_UNUSED)
+{
+}
+
+static void holder_submit(BlockNode *node, BlockReq *req)
+{
+    if (req->op == BLOCK_FLUSH) {
+        block_complete(req, 0);
+    } else {
+        req->priv = node->state;
+    }
+}
+
+static void holder_cancel(BlockNode *node, BlockReq *req)
+{
+    Holder *s = node->state;
+
+    g_assert_true(req->priv == s);
+    s->n_cancelled++;
+    block_complete(req, -ECANCELED);
+}
+
+static const BlockDriver holder_driver = {
+    .name = "holder",
+    .state_size = sizeof(Holder),
+    .opts = no_opts,
+    .open = holder_open,
+    .close = holder_close,
+    .submit = holder_submit,
+    .cancel = holder_cancel,
+};
+
 static const BlockDriver *const drivers[] = {
-    &block_file_driver, &block_raw_driver, &block_null_co_driver, &block_blkdebug_driver, NULL,
+    &block_file_driver,     &block_raw_driver, &block_null_co_driver,
+    &block_blkdebug_driver, &holder_driver,    NULL,
 };
 
 typedef struct Place {
@@ -123,6 +172,34 @@ static void test_none_is_all(Place *p, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpint(io(p, BLOCK_FLUSH, 0), ==, 0);
 }
 
+static void check_raw_cancel(Place *p, const char *options)
+{
+    unsigned pending = 2;
+    Req read = { .pending = &pending }, write = { .pending = &pending };
+    const Holder *holder;
+
+    open_node(p, options);
+    holder = p->node->file->state;
+    req_submit(p->node, &read, BLOCK_READ, 0, p->buf, 512, 0);
+    req_submit(p->node, &write, BLOCK_WRITE, 1024, p->buf, 512, 0);
+    block_cancel(&write.req);
+    block_cancel(&read.req);
+    wait_zero(p->loop, &pending);
+    g_assert_cmpint(read.req.res, ==, -ECANCELED);
+    g_assert_cmpint(write.req.res, ==, -ECANCELED);
+    g_assert_cmpuint(holder->n_cancelled, ==, 2);
+}
+
+static void test_raw_cancel(Place *p, gconstpointer data G_GNUC_UNUSED)
+{
+    check_raw_cancel(p, "driver=raw,node-name=n,file.driver=holder");
+}
+
+static void test_raw_part_cancel(Place *p, gconstpointer data G_GNUC_UNUSED)
+{
+    check_raw_cancel(p, "driver=raw,node-name=n,offset=4096,file.driver=holder");
+}
+
 static void test_refused(Place *p, gconstpointer data G_GNUC_UNUSED)
 {
     static const char *const rows[][2] = {
@@ -165,6 +242,8 @@ int main(int argc, char **argv)
         { "events", test_events },
         { "sector-once", test_sector_once },
         { "none-is-all", test_none_is_all },
+        { "raw-cancel", test_raw_cancel },
+        { "raw-part-cancel", test_raw_part_cancel },
         { "refused", test_refused },
     };
 
