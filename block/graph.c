@@ -34,12 +34,13 @@
 struct BlockGraph {
     const BlockDriver *const *drivers;
     const BlockEngineType *const *engines;
-    GPtrArray *nodes;   /* children before parents */
-    GHashTable *names;  /* of BlockNode by node-name and id; keys are the node's own */
-    GPtrArray *codecs;  /* of const BlockCodec */
-    GPtrArray *opening; /* nodes whose drivers are opening, each for the one before it */
-    ModuleSet *modules; /* or NULL */
-    GHashTable *things; /* by "KIND:ID" */
+    GPtrArray *nodes;    /* children before parents */
+    GHashTable *names;   /* of BlockNode by node-name and id; keys are the node's own */
+    GPtrArray *codecs;   /* of const BlockCodec */
+    GPtrArray *opening;  /* nodes whose drivers are opening, each for the one before it */
+    ModuleSet *modules;  /* or NULL */
+    SandboxNeeds *needs; /* or NULL */
+    GHashTable *things;  /* by "KIND:ID" */
     unsigned n_auto;
     Loop *setup_loop; /* of block_setup_io(); NULL until it is needed */
     pthread_mutex_t mutex;
@@ -209,6 +210,11 @@ const BlockCodec *block_codec_find(BlockGraph *graph, const char *name, GError *
 void block_graph_set_modules(BlockGraph *graph, ModuleSet *modules)
 {
     graph->modules = modules;
+}
+
+void block_graph_set_needs(BlockGraph *graph, SandboxNeeds *needs)
+{
+    graph->needs = needs;
 }
 
 void block_graph_add_thing(BlockGraph *graph, const char *kind, const char *id, void *thing)
@@ -494,6 +500,19 @@ static bool node_set_name(BlockNode *node, const char *name, const char *id, boo
 
 /* --- opening --- */
 
+/* A system call that the filter doesn't know would end the process. */
+static const BlockDriver *find_driver_to_open(BlockGraph *graph, const char *name, GError **errp)
+{
+    const BlockDriver *driver = block_driver_find(graph, name, "block driver", errp);
+
+    if (driver && driver->sandbox && graph->sealed) {
+        error_set(errp, "A node of driver '%s' can only be made at start, as the sandbox is on",
+                  name);
+        return NULL;
+    }
+    return driver;
+}
+
 static bool node_set_common(BlockNode *node, Opts *opts, const char *id, bool nested, GError **errp)
 {
     CommonOpts common = { 0 };
@@ -542,7 +561,7 @@ BlockNode *block_node_open(BlockGraph *graph, Opts *opts, const char *id, bool n
         error_set(errp, "Option 'driver' is missing");
         return NULL;
     }
-    driver = block_driver_find(graph, name, "block driver", errp);
+    driver = find_driver_to_open(graph, name, errp);
     if (!driver) {
         return NULL;
     }
@@ -558,6 +577,9 @@ BlockNode *block_node_open(BlockGraph *graph, Opts *opts, const char *id, bool n
         return NULL;
     }
     g_ptr_array_add(graph->nodes, node);
+    if (graph->needs && driver->sandbox) {
+        sandbox_need(graph->needs, driver->sandbox);
+    }
     return node;
 }
 

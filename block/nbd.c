@@ -31,7 +31,37 @@
 #include "block/transfer.h"
 #include "util/error.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
+
+/* clang-format off */
+/* What it takes to go on with a connection, and to make another one. TLS reads its files again and
+ * looks names up for that, and is told that it may not. */
+static const SandboxCalls nbd_sandbox = {
+    .module = "nbd",
+    .on_demand = true,
+    .network = true,
+    .calls = (const SandboxCall[]){
+        { .name = "access", .answer = EACCES },
+        { .name = "connect" },
+        { .name = "getrandom" },
+        { .name = "getsockname" },
+        { .name = "getsockopt" },
+        { .name = "newfstatat", .args = { SANDBOX_EQUALS(3, AT_EMPTY_PATH) } }, /* fstat() */
+        { .name = "openat", .answer = EACCES },
+        { .name = "recvfrom" },
+        { .name = "recvmsg" },
+        { .name = "sendto" },
+        { .name = "setsockopt" },
+        { .name = "shutdown" },
+        { .name = "socket", .args = { SANDBOX_EQUALS(0, AF_UNIX) } },
+        { .name = "socket", .args = { SANDBOX_EQUALS(0, AF_INET) } },
+        { .name = "socket", .args = { SANDBOX_EQUALS(0, AF_INET6) } },
+        { .name = "socket", .answer = EACCES, .args = { SANDBOX_EQUALS(0, AF_NETLINK) } },
+        { .name = NULL } },
+};
+/* clang-format on */
 
 #define SECTOR 512
 #define PIECE_MAX (1u << 20)
@@ -499,4 +529,5 @@ const BlockDriver block_nbd_driver = {
     .detach = nbd_detach,
     .submit = nbd_submit,
     .cancel = nbd_cancel,
+    .sandbox = &nbd_sandbox,
 };

@@ -23,6 +23,39 @@
 #include <rbd/librbd.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
+
+/* clang-format off */
+/* librbd's threads were there before the sandbox; they talk to the cluster, whose monitors and
+ * storage daemons come and go. Files are what it asks for in vain. */
+static const SandboxCalls rbd_sandbox = {
+    .module = "rbd",
+    .on_demand = true,
+    .network = true,
+    .calls = (const SandboxCall[]){
+        { .name = "clock_nanosleep" },
+        { .name = "connect" },
+        { .name = "epoll_create1" },
+        { .name = "eventfd2" },
+        { .name = "getpeername" },
+        { .name = "getrandom" },
+        { .name = "getsockname" },
+        { .name = "getsockopt" },
+        { .name = "openat", .answer = EACCES },
+        { .name = "pipe2" },
+        { .name = "recvfrom" },
+        { .name = "recvmsg" },
+        { .name = "sched_yield" },
+        { .name = "sendto" },
+        { .name = "setsockopt" },
+        { .name = "shutdown" },
+        { .name = "socket", .args = { SANDBOX_EQUALS(0, AF_INET) } },
+        { .name = "socket", .args = { SANDBOX_EQUALS(0, AF_INET6) } },
+        { .name = "socket", .answer = EACCES, .args = { SANDBOX_EQUALS(0, AF_NETLINK) } },
+        { .name = "unlink" }, /* its own socket for administrators, at the end */
+        { .name = NULL } },
+};
+/* clang-format on */
 
 #define SECTOR 512
 #define PIECE_MAX (4u << 20)
@@ -404,4 +437,5 @@ const BlockDriver block_rbd_driver = {
     .open = rbd_open_node,
     .close = rbd_close_node,
     .submit = rbd_submit,
+    .sandbox = &rbd_sandbox,
 };

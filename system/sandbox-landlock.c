@@ -6,7 +6,8 @@
  * adds. What is open stays open.
  *
  * The one exception are the folders that have a pid file or socket of ours: files may be removed
- * in them, by whoever the process is.
+ * in them, by whoever the process is. A block driver that has to find its server again keeps
+ * connecting by TCP.
  *
  * Each version of the interface knows more rights than the one before; those of the kernel that
  * runs are denied, all of them. The structure is declared here, since the build's headers may be
@@ -26,6 +27,8 @@
 typedef struct Ruleset {
     uint64_t fs, net, scoped;
 } Ruleset;
+
+#define CONNECT_TCP (UINT64_C(1) << 1) /* of net; LANDLOCK_ACCESS_NET_CONNECT_TCP */
 
 /* Number of rights and size of the structure by version; from Linux's security/landlock. */
 typedef struct Version {
@@ -62,8 +65,9 @@ static bool allow_removal(int ruleset, const char *folder, GError **errp)
     return true;
 }
 
-bool sandbox_landlock(const GPtrArray *folders, GError **errp)
+bool sandbox_landlock(const SandboxNeeds *needs, GError **errp)
 {
+    const GPtrArray *folders = needs->folders;
     long known = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 
     if (known < 1) {
@@ -74,7 +78,7 @@ bool sandbox_landlock(const GPtrArray *folders, GError **errp)
     const Version *version = &versions[MIN(known, (long)G_N_ELEMENTS(versions)) - 1];
     const Ruleset attr = {
         .fs = lowest_bits(version->fs_rights),
-        .net = lowest_bits(version->net_rights),
+        .net = lowest_bits(version->net_rights) & ~(sandbox_needs_network(needs) ? CONNECT_TCP : 0),
         .scoped = lowest_bits(version->scopes),
     };
     AUTO_FD ruleset = syscall(SYS_landlock_create_ruleset, &attr, version->size, 0);

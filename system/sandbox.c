@@ -191,5 +191,5 @@ bool sandbox_confine(SandboxMode mode, const SandboxNeeds *needs, GError **errp)
     }
     load_what_comes_late();
     close_strays();
-    return drop_privileges(errp) && (mode == SANDBOX_LOG || sandbox_landlock(needs->folders, errp));
+    return drop_privileges(errp) && (mode == SANDBOX_LOG || sandbox_landlock(needs, errp));
 }

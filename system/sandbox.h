@@ -41,8 +41,9 @@ bool sandbox_mode_settle(SandboxMode *mode, const SandboxFilter *filter, bool bo
 bool sandbox_confine(SandboxMode mode, const SandboxNeeds *needs, GError **errp);
 
 /* sandbox-landlock.c: no file is opened, made or removed by name any more, but for removals in
- * the given folders; no TCP port, and no socket by an abstract name. True if the kernel has no
+ * the folders needed; no TCP port, but for connecting if that is needed, and no socket by an
+ * abstract name. True if the kernel has no
  * Landlock, which is logged. */
-bool sandbox_landlock(const GPtrArray *folders, GError **errp);
+bool sandbox_landlock(const SandboxNeeds *needs, GError **errp);
 
 #endif

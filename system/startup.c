@@ -122,6 +122,7 @@ void system_init(System *sys, const Registry *registry)
     sys->modules = modules_new(registry);
     sys->blocks = block_graph_new(registry->block_drivers, registry->block_engines);
     block_graph_set_modules(sys->blocks, sys->modules);
+    block_graph_set_needs(sys->blocks, &sys->needs);
     sys->devices = device_tree_new(registry->devices, sys->blocks);
     sys->objects =
         object_set_new(registry->objects, sys->devices, &sys->needs, &object_set_ops, sys);
@@ -191,8 +192,7 @@ static bool handle_item(System *sys, const OptionItem *item, OptionStage stage, 
     if (stage == OPTION_EARLY && item->desc->handle_early) {
         return item->desc->handle_early(sys, item, errp);
     }
-    return item->desc->stage != stage || !item->desc->handle ||
-           item->desc->handle(sys, item, errp);
+    return item->desc->stage != stage || !item->desc->handle || item->desc->handle(sys, item, errp);
 }
 
 /* Acts on the options of stages first to last. */
@@ -315,6 +315,7 @@ static bool filter_calls(System *sys, GError **errp)
             sandbox_need(&sys->needs, registry->sandbox[i]);
         }
     }
+    sandbox_log_network(&sys->needs);
     if (!registry->sandbox_filter->install(&sys->needs, sys->sandbox_mode, errp)) {
         g_prefix_error(errp, "sandbox: ");
         return false;

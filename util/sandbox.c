@@ -11,7 +11,9 @@
  * Main thread, at start.
  */
 #include "util/sandbox.h"
+#include "util/log.h"
 #include <fcntl.h>
+#include <string.h>
 
 /* fd_stat() needs neither, so that AT_EMPTY_PATH isn't among the flags. */
 const SandboxCalls removal_sandbox = {
@@ -40,6 +42,40 @@ void sandbox_need(SandboxNeeds *needs, const SandboxCalls *calls)
 {
     if (!g_ptr_array_find(needs->calls, calls, NULL)) {
         g_ptr_array_add(needs->calls, (void *)calls);
+    }
+}
+
+bool sandbox_needs_network(const SandboxNeeds *needs)
+{
+    for (unsigned i = 0; i < needs->calls->len; i++) {
+        if (((const SandboxCalls *)g_ptr_array_index(needs->calls, i))->network) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void log_allowed(const SandboxCalls *calls)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    const char *last = "";
+
+    for (const SandboxCall *call = calls->calls; call->name; call++) {
+        if (!call->answer && strcmp(call->name, last) != 0) {
+            g_string_append_printf(names, "%s%s", *last ? ", " : "", call->name);
+            last = call->name;
+        }
+    }
+    log_line(NULL, "sandbox: widened for %s by %s", calls->module, names->str);
+}
+
+void sandbox_log_network(const SandboxNeeds *needs)
+{
+    for (unsigned i = 0; i < needs->calls->len; i++) {
+        const SandboxCalls *calls = g_ptr_array_index(needs->calls, i);
+        if (calls->network) {
+            log_allowed(calls);
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 #include "util/loop.h"
 #include "util/module.h"
 #include "util/opts.h"
+#include "util/sandbox.h"
 #include <sys/uio.h>
 
 typedef struct BlockNode BlockNode;
@@ -87,8 +88,8 @@ struct BlockReq {
 
 /* One image format or protocol. All function pointers are required but those said optional. */
 typedef struct BlockDriver {
-    const char *name;  /* driver= */
-    size_t state_size; /* of node->state */
+    const char *name;    /* driver= */
+    size_t state_size;   /* of node->state */
     const OptDesc *opts; /* offsets into state */
     /* Optional, of a protocol: filename is "NAME:..." or "NAME+...:..." as -drive file= has it.
      * Sets the driver's options that say the same. */
@@ -114,9 +115,12 @@ typedef struct BlockDriver {
     /* Optional, of files: tells other processes, or refuses with an error if one is in the way;
      * giving up what one has never fails. Under the graph's lock, any thread. */
     bool (*lock)(BlockNode *node, BlockAccess from, BlockAccess to, GError **errp);
-    bool metadata;   /* keeps some of its own in its file, which so nobody else may write */
+    bool metadata; /* keeps some of its own in its file, which so nobody else may write */
     /* Optional: the file's name. */
     const char *(*filename)(const BlockNode *node);
+    /* Optional: what it needs of the kernel while it serves, beyond what is declared anyway. Its
+     * nodes are only opened before the sandbox is there. */
+    const SandboxCalls *sandbox;
     bool can_resize; /* submit takes BLOCK_RESIZE */
     bool caches;     /* keeps writes back itself, so FLUSH comes also with cache.no-flush */
 } BlockDriver;
@@ -153,27 +157,27 @@ typedef struct BlockStats {
 struct BlockNode {
     const BlockDriver *driver;
     BlockGraph *graph;
-    char *name; /* node-name, or the -drive's id, or made up */
+    char *name;     /* node-name, or the -drive's id, or made up */
     char *filename; /* of the image, if it is a file of the host's: set by the driver, owned */
     void *state;
     BlockNode *file; /* the child of that role, or NULL; so is backing */
     BlockNode *backing;
-    Loop *loop;      /* NULL until attached */
-    uint64_t size;   /* bytes */
-    uint32_t align;  /* of offset, length and memory that the file needs: 1, 512 or 4096 */
-    bool can_grow;   /* a write past its end makes it longer: a regular file */
+    Loop *loop;     /* NULL until attached */
+    uint64_t size;  /* bytes */
+    uint32_t align; /* of offset, length and memory that the file needs: 1, 512 or 4096 */
+    bool can_grow;  /* a write past its end makes it longer: a regular file */
     bool read_only;
-    bool demoted;      /* read_only though read-only=on was not asked for, since the file can't be
+    bool demoted; /* read_only though read-only=on was not asked for, since the file can't be
                           written (auto-read-only) or the child is read-only: a disk that needs
                           to write refuses it */
     bool auto_read_only;
-    bool direct;       /* cache.direct */
-    bool probed;       /* raw only because no format was given: a write that makes the image look
+    bool direct;      /* cache.direct */
+    bool probed;      /* raw only because no format was given: a write that makes the image look
                           like another format fails with -EPERM */
-    bool write_cache;  /* cache.writeback: writes may sit in a volatile cache until FLUSH; off:
+    bool write_cache; /* cache.writeback: writes may sit in a volatile cache until FLUSH; off:
                           block_submit() adds FUA to each write */
-    bool no_flush;     /* cache=unsafe: FLUSH and FUA are not passed on */
-    bool can_discard;  /* discard=unmap and the driver can */
+    bool no_flush;    /* cache=unsafe: FLUSH and FUA are not passed on */
+    bool can_discard; /* discard=unmap and the driver can */
     BlockStats stats;
     /* the block layer's own */
     BlockUser *users;   /* devices that have taken it */
@@ -182,9 +186,9 @@ struct BlockNode {
     GArray *children;   /* of BlockChild; NULL: none */
     unsigned n_parents; /* edges from above */
     bool auto_named;
-    bool written;      /* since the last drain's flush */
-    char *id;          /* of the -drive, or NULL */
-    unsigned attached; /* how often; a node below several others is attached by each */
+    bool written;            /* since the last drain's flush */
+    char *id;                /* of the -drive, or NULL */
+    unsigned attached;       /* how often; a node below several others is attached by each */
     unsigned in_flight[2];   /* by the round they were submitted in */
     uint8_t round;           /* 0 or 1: of new requests */
     BlockDrain *drains;      /* wait for the other round */
@@ -203,6 +207,9 @@ BlockGraph *block_graph_new(const BlockDriver *const *drivers,
 /* Drivers and codecs of modules (kinds "block" and "codec") are found by name, too. modules stays
  * the caller's. */
 void block_graph_set_modules(BlockGraph *graph, ModuleSet *modules);
+/* Where drivers' own system calls (BlockDriver.sandbox) are added to as their nodes are opened. needs
+ * stays the caller's. */
+void block_graph_set_needs(BlockGraph *graph, SandboxNeeds *needs);
 /* What nodes refer to by an id that isn't a node's: a thing of a kind, such as credentials. The
  * caller keeps it until it's removed, or the graph has gone. */
 void block_graph_add_thing(BlockGraph *graph, const char *kind, const char *id, void *thing);
@@ -275,7 +282,8 @@ const char *block_filename(const BlockNode *node);
 typedef int BlockOpenFn(void *opaque, const char *name, int flags);
 void block_set_opener(BlockGraph *graph, BlockOpenFn *fn, void *opaque);
 
-/* No path is opened any more, as the sandbox is on: EACCES. Main thread. */
+/* No path is opened any more, as the sandbox is on: EACCES; and no node of a driver with system
+ * calls of its own. Main thread. */
 void block_seal(BlockGraph *graph);
 
 /* Descriptor of the host's device below node, for SCSI commands to it; -1 if there is none. */

@@ -21,7 +21,9 @@
  * line is worked off. Names are the kernel's, not the C library's: open() is openat,
  * pwrite() is pwrite64; `strace -f -c` tells. Several rows of one call widen each other, a row
  * without args allows all of it. Calls that open something by name (openat, socket, bind, connect,
- * execve) have no place here: after set-up such things come as descriptors. What the C library and
+ * execve) have no place here: after set-up such things come as descriptors. The exception are block
+ * drivers whose library has to find its servers again: their modules declare that as `network`, and
+ * it is there only along with a node of theirs. What the C library and
  * GLib need for memory, threads, locks, time and the end of the process is declared by
  * system/sandbox-base.c. `-sandbox log` names undeclared calls without ending.
  *
@@ -61,6 +63,8 @@ typedef struct SandboxCall {
 typedef struct SandboxCalls {
     const char *module;
     bool on_demand;           /* only if sandbox_need() has said so */
+    bool network;             /* connects to others later on, which Landlock then leaves it, and
+                                 the log says so */
     const SandboxCall *calls; /* ended by a NULL name; the rows of one call stand together */
 } SandboxCalls;
 
@@ -74,6 +78,10 @@ void sandbox_needs_init(SandboxNeeds *needs);
 void sandbox_needs_fini(SandboxNeeds *needs);
 /* More than once is as once. */
 void sandbox_need(SandboxNeeds *needs, const SandboxCalls *calls);
+/* Does anything of it connect to others later on? */
+bool sandbox_needs_network(const SandboxNeeds *needs);
+/* A line in the log for each part that does: by which calls it widens the list. */
+void sandbox_log_network(const SandboxNeeds *needs);
 /* path, absolute, is to be removed later if it still is the file that it was: `unlink`, `stat` and
  * `lstat` of it. */
 void sandbox_need_removal(SandboxNeeds *needs, const char *path);

@@ -5,12 +5,18 @@ lives in a folder of its own, on a port that was free, and its processes are end
 import os
 import shutil
 import socket
+import struct
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
 import uuid
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'cli'))
+
+from lsi import DATA, Lsi  # noqa: E402 (its folder has to be on the path first)
 
 TOOLS = ('ceph', 'ceph-mon', 'ceph-osd', 'ceph-authtool', 'monmaptool', 'rbd')
 BUILD = Path(os.environ.get('QEMU_REMOTE', 'build/x')).parent
@@ -152,6 +158,33 @@ class Ceph(unittest.TestCase):
                     capture_output=True, text=True, timeout=60, check=False)
                 self.assertIn('nothing to serve', done.stderr)
                 self.assertEqual(done.stderr.count('\n'), 1)
+
+    def test_served_under_the_sandbox(self):
+        content = os.urandom(MIB)
+        source = self.cluster.folder / 'served.in'
+        source.write_bytes(content)
+        self.cluster.run('rbd', 'import', source, 'pool/served')
+        ours, theirs = socket.socketpair()
+        with ours, theirs, subprocess.Popen(
+                [os.environ['QEMU_REMOTE'], '-device', 'lsi53c895a,id=lsi', '-drive',
+                 f'if=none,id=d,format=raw,file=rbd:pool/served:conf={self.cluster.conf}',
+                 '-device', 'scsi-hd,drive=d', '-object',
+                 f'x-remote-object,id=o,devid=lsi,fd={theirs.fileno()}'],
+                pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True) as process:
+            self.addCleanup(process.kill)
+            theirs.close()
+            try:
+                guest = Lsi(ours)
+                guest.until_ready(0)
+                read_10 = struct.pack('>BBIBHB', 0x28, 0, 1000, 0, 1, 0)
+                self.assertEqual(guest.command(0, 0, read_10, 512), 0)
+                self.assertEqual(bytes(guest.memory[DATA:DATA + 512]), content[512000:512512])
+            finally:
+                ours.close()
+                said = process.communicate(timeout=60)[1]
+                self.assertIn('sandbox: widened for rbd by ', said)
+                self.assertNotIn('is not allowed', said)
+        self.assertEqual(process.returncode, 0)
 
 
 if __name__ == '__main__':
