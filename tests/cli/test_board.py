@@ -56,9 +56,10 @@ class Testers(BoardCase):
         pid = self.folder / 'pid'
         process = self.start(*argv, '-pidfile', str(pid))
         tester = self.attach(self.connect(path).sock)
-        # The file is there when testers are taken, and the socket goes with the first one.
-        self.assertEqual(pid.read_text().strip(), str(process.pid))
+        # A connection is the kernel's before it is the program's: only an answer says that the
+        # tester has been taken. The file is there by then; the socket goes with the first one.
         self.assertEqual(tester.config(0), HOST_BRIDGE)
+        self.assertEqual(pid.read_text().strip(), str(process.pid))
         self.assertFalse(path.exists())
         tester.close()
         self.assertEqual(self.ends(process), '')
@@ -84,7 +85,7 @@ class Testers(BoardCase):
     def test_without_a_tester_it_waits_for_a_signal(self):
         pid = self.folder / 'pid'
         process = self.start('-accel', 'qtest', '-pidfile', str(pid))
-        wait_for(pid.exists, 'the pid file')
+        wait_for(lambda: pid.exists() and pid.read_text(), 'the pid file')
         process.send_signal(signal.SIGINT)
         self.assertIn('terminating on signal 2', self.ends(process))
 
