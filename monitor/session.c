@@ -34,6 +34,7 @@
  * size, and connections with a thread and a loop of their own. */
 const SandboxCalls monitor_sandbox = {
     .module = "monitor",
+    .on_demand = true,
     .calls =
         (const SandboxCall[]){ { .name = "epoll_create1" },
                                { .name = "eventfd2" },

@@ -165,6 +165,9 @@ static const SandboxCalls *const sandbox[] = {
 #ifdef CONFIG_SCSI_PASSTHROUGH
     &scsi_sg_sandbox,
 #endif
+#ifdef CONFIG_QMP
+    &monitor_sandbox,
+#endif
     NULL
 };
 
