@@ -40,6 +40,7 @@ const SandboxCalls monitor_sandbox = {
                                { .name = "eventfd2" },
                                { .name = "fcntl", .args = { SANDBOX_EQUALS(1, F_DUPFD_CLOEXEC) } },
                                { .name = "ftruncate" },
+                               { .name = "getpeername" },
                                { .name = "getsockopt" },
                                { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKGETSIZE64) } },
                                { .name = "lseek" },
