@@ -47,7 +47,8 @@ class Packages(unittest.TestCase):
         done = run(TOP / 'scripts/build-deb', cls.folder / name)
         if done.returncode:
             raise AssertionError(done.stdout)
-        return {path.name.partition('_')[0]: path for path in (cls.folder / name).glob('*.deb')}
+        return {path.name.partition('_')[0]: path for path in (cls.folder / name).glob('*.deb')
+                if '-dbgsym_' not in path.name}
 
     def files(self, package):
         """Name to mode, of what is not a folder."""
