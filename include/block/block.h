@@ -207,8 +207,8 @@ BlockGraph *block_graph_new(const BlockDriver *const *drivers,
 /* Drivers and codecs of modules (kinds "block" and "codec") are found by name, too. modules stays
  * the caller's. */
 void block_graph_set_modules(BlockGraph *graph, ModuleSet *modules);
-/* Where drivers' own system calls (BlockDriver.sandbox) are added to as their nodes are opened. needs
- * stays the caller's. */
+/* Where drivers' own system calls (BlockDriver.sandbox) are added to as their nodes are opened.
+ * needs stays the caller's. */
 void block_graph_set_needs(BlockGraph *graph, SandboxNeeds *needs);
 /* What nodes refer to by an id that isn't a node's: a thing of a kind, such as credentials. The
  * caller keeps it until it's removed, or the graph has gone. */
