@@ -80,8 +80,10 @@ static bool has_stamp(const char *path, const char *stamp, GError **errp)
     if (!file) {
         return false;
     }
-    return memmem(g_mapped_file_get_contents(file), g_mapped_file_get_length(file), stamp,
-                  strlen(stamp)) ||
+    const char *contents = g_mapped_file_get_contents(file); /* NULL: an empty file */
+
+    return (contents &&
+            memmem(contents, g_mapped_file_get_length(file), stamp, strlen(stamp))) ||
            error_set(errp, "'%s' is from another build of this program", path);
 }
 
