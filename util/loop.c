@@ -343,7 +343,8 @@ static bool look_once(Loop *loop)
     return found;
 }
 
-/* Looks for events, but no longer than the window, and limit (-1: none). True: something came. */
+/* Looks for events, but no longer than the window, and limit (-1: none). True: something came.
+ * A post or loop_quit() ends it, too: it rings in a moment, if it has not yet. */
 static bool look_for_a_while(Loop *loop, int64_t begin, int64_t limit)
 {
     int64_t window = limit < 0 ? loop->window.ns : MIN(loop->window.ns, limit);
@@ -353,8 +354,7 @@ static bool look_for_a_while(Loop *loop, int64_t begin, int64_t limit)
             return true;
         }
         if (atomic_load(&loop->posts) || atomic_load(&loop->quit)) {
-            loop->unwatched = UNWATCHED_MAX; /* it has rung */
-            return true;
+            return false;
         }
     } while (loop_now_ns() - begin < window);
     return false;
