@@ -5,15 +5,18 @@
     tap.py FILE [TestCase[.test_method]]...
 
 Standard output carries TAP alone: what the cases and their child processes print goes to standard
-error, and so do the details of a failure, since that is what meson shows of a test that failed. The
-plan comes last, since a class that skips itself counts as one. Lines that the module has put into
-its list COMMENTS come before it, as comments.
+error, and so do the details of a failure, since that is what meson shows of a test that failed;
+what an exception says comes as a comment, too, for the summary of scripts/run-tests. The plan comes
+last, since a class that skips itself counts as one. Lines that the module has put into its list
+COMMENTS come before it, as comments.
 """
 
 import importlib.util
 import os
 import sys
 import unittest
+
+REASON_MAX = 600
 
 
 class TapResult(unittest.TestResult):
@@ -36,18 +39,20 @@ class TapResult(unittest.TestResult):
     def name(self, test):
         return test.id().removeprefix(self.prefix).replace('#', ' ')
 
-    def report(self, test, passed, directive=''):
+    def report(self, test, passed, directive='', reason=''):
         self.count += 1
         self.bad += not passed
         verdict = 'ok' if passed else 'not ok'
         self.line(f'{verdict} {self.count} - {self.name(test)}{directive}')
+        if reason:
+            self.line(f"# failed: {' '.join(str(reason).split())[:REASON_MAX]}")
 
     def addSuccess(self, test):
         self.report(test, True)
 
     def addError(self, test, err):
         self.details(test, self._exc_info_to_string(err, test))
-        self.report(test, False)
+        self.report(test, False, reason=err[1])
 
     addFailure = addError
 
@@ -58,7 +63,7 @@ class TapResult(unittest.TestResult):
         # The case itself gets no other callback when one of its subtests failed.
         if test.id() not in self.broken:
             self.broken.add(test.id())
-            self.report(test, False)
+            self.report(test, False, reason=err[1])
 
     def addSkip(self, test, reason):
         self.report(test, True, f' # SKIP {reason.replace(chr(10), " ")}')

@@ -74,8 +74,10 @@ class Tap(unittest.TestCase):
             'TAP version 13',
             'ok 1 - Mixed.test_a_passes',
             'not ok 2 - Mixed.test_b_fails',
+            '# failed: 1 != 2',
             'ok 3 - Mixed.test_c_skips # SKIP no # such thing',
             'not ok 4 - Mixed.test_d_subtests',
+            '# failed: 0 != 1',
             'ok 5 - Mixed.test_e_fails_as_expected # TODO expected failure',
             'not ok 6 - Mixed.test_f_passes_unexpectedly',
             'ok 7 - setUpClass (test_made_up.SetUp) # SKIP absent',
@@ -118,9 +120,18 @@ class Summary(unittest.TestCase):
         self.assertEqual(self.summary.skipped, [('suite/program: /a/c', 'no ring')])
         self.assertEqual(self.summary.failed, [('suite/program: /a/d', 'not ok')])
 
+    def test_a_failed_case_has_its_reason(self):
+        self.add('not ok 1 - a', '# failed: 1 != 2', 'not ok 2 - b', '1..2', result='FAIL')
+        self.assertEqual(self.summary.failed, [('suite/program: a', '1 != 2'),
+                                               ('suite/program: b', 'not ok')])
+
     def test_a_crash_counts_as_a_failure(self):
+        self.summary.add_program({'name': 'project:suite / program', 'result': 'ERROR',
+                                  'stdout': 'ok 1 /a', 'stderr': 'first\nthe last word\n'})
+        self.assertEqual(self.summary.failed, [('suite/program', 'error: the last word')])
+        self.summary.failed.clear()
         self.add('1..3', 'ok 1 /a', result='FAIL')
-        self.assertEqual(self.counts(), (1, 1, 0))
+        self.assertEqual(self.counts(), (2, 1, 0))
         self.add('', result='TIMEOUT')
         self.assertEqual(self.summary.failed[1], ('suite/program', 'timeout'))
 
