@@ -344,7 +344,7 @@ void lsi_bus_select(Lsi *s, unsigned id, bool atn)
         }
         lsi_bus_forget(s);
     }
-    st->reg[LSI_SDID] = id;
+    lsi_reg_write8(s, LSI_SDID, id, true);
     if (st->resel_lost < LSI_RESEL_PATIENCE && !g_queue_is_empty(&s->resel)) {
         st->resel_lost++;
     }

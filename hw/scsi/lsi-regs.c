@@ -5,8 +5,8 @@
  * or writing does more than that, the function that does it. A wide access acts as its bytes in
  * ascending order, so a dword written to DSP starts SCRIPTS once, on the last byte.
  *
- * Unknown offsets read 0 and ignore writes. On the 53C810 the file has 128 bytes, seen twice, and
- * the registers that came later do not exist.
+ * Unknown offsets and reserved bits read 0 and ignore writes. On the 53C810 the file has 128 bytes,
+ * seen twice; registers and bits that came later, or that only a wide bus has, do not exist there.
  *
  * Called by the CPU through the BAR door, and by SCRIPTS (register instructions, load, store and
  * moves to the own window). Nothing here runs SCRIPTS: starting them is deferred.
@@ -19,6 +19,7 @@ typedef struct LsiReg {
     uint8_t reset;
     uint8_t wmask; /* bits that a write stores */
     uint8_t own;   /* further bits that the chip itself stores */
+    uint8_t late;  /* bits that a 53C810 lacks: they came later, or belong to the wide bus */
     uint8_t (*read)(Lsi *s, unsigned off);
     /* After the writable bits have been stored; val is what was written. */
     void (*write)(Lsi *s, unsigned off, uint8_t val, uint8_t old);
@@ -220,6 +221,11 @@ static void write_stime1(Lsi *s, unsigned off G_GNUC_UNUSED, uint8_t val G_GNUC_
     {                                                                                              \
         .reset = (reset_), .wmask = 0xff                                                           \
     }
+/* All of it came after the 53C810. */
+#define LATE(wmask_)                                                                               \
+    {                                                                                              \
+        .wmask = (wmask_), .late = 0xff                                                            \
+    }
 #define RO(reset_)                                                                                 \
     {                                                                                              \
         .reset = (reset_)                                                                          \
@@ -232,26 +238,27 @@ static void write_stime1(Lsi *s, unsigned off G_GNUC_UNUSED, uint8_t val G_GNUC_
 
 /* clang-format off: it does not know ranges */
 static const LsiReg lsi_regs[LSI_REGS] = {
-    [LSI_SCNTL0] = RW(0xc0),
+    [LSI_SCNTL0] = { .reset = 0xc0, .wmask = 0xfb },
     [LSI_SCNTL1] = { .wmask = 0xef, .read = read_scntl1, .write = write_scntl1 },
     [LSI_SCNTL2] = { .wmask = 0xff, .write = write_scntl2 },
-    [LSI_SCNTL3] = RW(0),
-    [LSI_SCID] = RW(0),
-    [LSI_SXFER] = RW(0),
-    [LSI_SDID] = { .wmask = 0x0f },
+    [LSI_SCNTL3] = { .wmask = 0xff, .late = 0x88 }, /* ULTRA, EWS */
+    [LSI_SCID] = { .wmask = 0x6f, .late = 0x08 },
+    [LSI_SXFER] = { .wmask = 0xff, .late = 0x10 },
+    [LSI_SDID] = { .wmask = 0x0f, .late = 0x08 },
     [LSI_GPREG] = { .reset = 0x7f, .wmask = 0x1f, .read = read_gpreg },
     [LSI_SFBR] = CHIP(0xff), /* SCRIPTS write it, the CPU does not */
     [LSI_SOCL] = { .wmask = 0xff, .write = write_socl },
-    [LSI_SSID] = CHIP(0x8f),
+    [LSI_SSID] = { .own = 0x8f, .late = 0x08 },
     [LSI_SBCL] = { .read = read_sbcl },
-    [LSI_DSTAT] = { .own = 0x7f, .read = read_dstat },
+    [LSI_DSTAT] = { .own = 0x7d, .read = read_dstat },
     [LSI_SSTAT0] = { .read = read_sstat0 },
     [LSI_SSTAT1] = { .read = read_sstat1 },
     [LSI_SSTAT2] = { .own = SSTAT2_LDSC, .read = read_sstat2 },
     [LSI_DSA ... LSI_DSA + 3] = RW(0),
     [LSI_ISTAT0] = { .own = ISTAT0_OWN, .read = read_istat0, .write = write_istat0 },
-    [LSI_ISTAT1] = { .wmask = ISTAT1_SI, .read = read_istat1, .write = write_irq_mask },
-    [LSI_MBOX0 ... LSI_MBOX1] = RW(0),
+    [LSI_ISTAT1] = { .wmask = ISTAT1_SI, .late = 0xff,
+                     .read = read_istat1, .write = write_irq_mask },
+    [LSI_MBOX0 ... LSI_MBOX1] = LATE(0xff),
     [LSI_CTEST0] = RW(0xff),
     [LSI_CTEST1] = RO(0xf0),
     [LSI_CTEST2] = { .wmask = CTEST2_PCICIE, .read = read_ctest2 },
@@ -274,66 +281,65 @@ static const LsiReg lsi_regs[LSI_REGS] = {
     [LSI_DCNTL] = { .wmask = 0xff, .write = write_dcntl },
     [LSI_ADDER ... LSI_ADDER + 3] = RO(0),
     [LSI_SIEN0] = { .wmask = 0xff, .write = write_irq_mask },
-    [LSI_SIEN1] = { .wmask = 0x17, .write = write_irq_mask },
+    [LSI_SIEN1] = { .wmask = 0x17, .late = SIST1_SBMC, .write = write_irq_mask },
     [LSI_SIST0] = { .own = 0xff, .read = read_sist },
-    [LSI_SIST1] = { .own = 0x17, .read = read_sist },
+    [LSI_SIST1] = { .own = 0x17, .late = SIST1_SBMC, .read = read_sist },
     [LSI_SLPAR] = RW(0),
-    [LSI_SWIDE] = RW(0),
+    [LSI_SWIDE] = LATE(0xff),
     [LSI_MACNTL] = { .wmask = 0x0f }, /* the chip's type above */
     [LSI_GPCNTL] = RW(0x0f),
     [LSI_STIME0] = RW(0),
     [LSI_STIME1] = { .wmask = 0x7f, .write = write_stime1 },
-    [LSI_RESPID0 ... LSI_RESPID1] = RW(0),
+    [LSI_RESPID0] = RW(0),
+    [LSI_RESPID1] = LATE(0xff),
     [LSI_STEST0] = RO(0x03),
-    [LSI_STEST1] = RW(0),
-    [LSI_STEST2] = { .wmask = 0x7f }, /* SCE's self-clearing neighbours are not modelled */
-    [LSI_STEST3] = { .wmask = 0xfd }, /* CSF clears itself */
-    [LSI_SIDL ... LSI_SIDL + 1] = CHIP(0xff),
-    [LSI_STEST4] = RO(0xe0), /* LVD, frequency locked: NetBSD waits for LOCK */
-    [LSI_SODL ... LSI_SODL + 1] = RW(0),
-    [LSI_CCNTL0] = RW(0),
-    [LSI_CCNTL1] = RW(0),
-    [LSI_SBDL ... LSI_SBDL + 1] = { .read = read_sbdl },
+    [LSI_STEST1] = { .wmask = 0xcf, .late = 0x0c }, /* QEN, QSEL: the clock is not multiplied */
+    [LSI_STEST2] = { .wmask = 0xbf },               /* ROF clears itself */
+    [LSI_STEST3] = { .wmask = 0xfd, .late = 0x08 }, /* CSF clears itself; S16 */
+    [LSI_SIDL] = CHIP(0xff),
+    /* LVD, frequency locked: NetBSD waits for LOCK */
+    [LSI_STEST4] = { .reset = 0xe0, .late = 0xff },
+    [LSI_SODL] = RW(0),
+    [LSI_SODL + 1] = LATE(0xff),
+    [LSI_CCNTL0] = LATE(0xf3),
+    [LSI_CCNTL1] = LATE(0x8f),
+    [LSI_SBDL] = { .read = read_sbdl },
+    [LSI_SBDL + 1] = { .late = 0xff, .read = read_sbdl },
     [LSI_SCRATCHB ... LSI_SCRATCHB + 3] = { .wmask = 0xff, .read = read_scratch },
-    [LSI_SCRATCHC ... LSI_MMRS - 1] = RW(0),
-    [LSI_MMRS ... LSI_DNAD64 + 3] = RW(0),
-    [LSI_PMJAD1 ... LSI_PMJAD2 + 3] = RW(0),
-    [LSI_RBC ... LSI_UA + 3] = RW(0),
-    [LSI_ESA ... LSI_IA + 3] = RW(0),
-    [LSI_SBC ... LSI_SBC + 2] = CHIP(0xff),
-    [LSI_CSBC ... LSI_CSBC + 3] = RW(0),
+    [LSI_SCRATCHC ... LSI_MMRS - 1] = LATE(0xff),
+    [LSI_MMRS ... LSI_DNAD64 + 3] = LATE(0xff),
+    [LSI_PMJAD1 ... LSI_PMJAD2 + 3] = LATE(0xff),
+    [LSI_RBC ... LSI_UA + 3] = LATE(0xff),
+    [LSI_ESA ... LSI_IA + 3] = LATE(0xff),
+    [LSI_SBC ... LSI_SBC + 2] = { .own = 0xff, .late = 0xff },
+    [LSI_CSBC ... LSI_CSBC + 3] = LATE(0xff),
 };
 /* clang-format on */
 
-/* The 53C810 ends at 0x5f and lacks what the 875 and 895A added below that. */
-static bool lsi_reg_exists(const Lsi *s, unsigned off)
+/* The bits of a register that this model has. */
+static uint8_t lsi_reg_bits(const Lsi *s, unsigned off)
 {
-    if (s->model->has_895a_regs) {
-        return true;
-    }
-    return off < LSI_SCRATCHC && !(off >= LSI_ISTAT1 && off <= LSI_MBOX1) && off != LSI_STEST4 &&
-           off != LSI_CCNTL0 && off != LSI_CCNTL1;
+    return s->model->has_895a_regs ? 0xff : (uint8_t)~lsi_regs[off].late;
+}
+
+static uint8_t lsi_reg_reset(const Lsi *s, unsigned off)
+{
+    return off == LSI_MACNTL ? s->model->chip_type : lsi_regs[off].reset & lsi_reg_bits(s, off);
 }
 
 void lsi_regs_reset(Lsi *s)
 {
     for (unsigned i = 0; i < LSI_REGS; i++) {
-        s->st.reg[i] = lsi_regs[i].reset;
+        s->st.reg[i] = lsi_reg_reset(s, i);
     }
-    s->st.reg[LSI_MACNTL] = s->model->chip_type;
 }
 
 bool lsi_regs_valid(const Lsi *s, const uint8_t *reg)
 {
     for (unsigned i = 0; i < LSI_REGS; i++) {
-        const LsiReg *r = &lsi_regs[i];
-        uint8_t reset = i == LSI_MACNTL ? s->model->chip_type : r->reset;
-        uint8_t may = r->wmask | r->own;
+        uint8_t may = (lsi_regs[i].wmask | lsi_regs[i].own) & lsi_reg_bits(s, i);
 
-        if (!lsi_reg_exists(s, i)) {
-            may = 0;
-        }
-        if ((reg[i] ^ reset) & ~may) {
+        if ((reg[i] ^ lsi_reg_reset(s, i)) & ~may) {
             return false;
         }
     }
@@ -344,26 +350,20 @@ uint8_t lsi_reg_read8(Lsi *s, unsigned off)
 {
     const LsiReg *r = &lsi_regs[off];
 
-    if (!lsi_reg_exists(s, off)) {
-        return 0;
-    }
-    return r->read ? r->read(s, off) : s->st.reg[off];
+    return (r->read ? r->read(s, off) : s->st.reg[off]) & lsi_reg_bits(s, off);
 }
 
 void lsi_reg_write8(Lsi *s, unsigned off, uint8_t val, bool by_script)
 {
     const LsiReg *r = &lsi_regs[off];
-    uint8_t old = s->st.reg[off];
+    uint8_t old = s->st.reg[off], bits = lsi_reg_bits(s, off), mask = r->wmask & bits;
 
-    if (!lsi_reg_exists(s, off)) {
-        return;
-    }
     if (off == LSI_SFBR && by_script) {
         s->st.reg[off] = val;
         return;
     }
-    s->st.reg[off] = (old & ~r->wmask) | (val & r->wmask);
-    if (r->write) {
+    s->st.reg[off] = (old & ~mask) | (val & mask);
+    if (r->write && bits) {
         r->write(s, off, val, old);
     }
 }

@@ -89,8 +89,8 @@ static void insn_select(Lsi *s, uint32_t insn)
             return;
         }
         id = entry >> 16 & 0x0f;
-        s->st.reg[LSI_SCNTL3] = entry >> 24;
-        s->st.reg[LSI_SXFER] = entry >> 8;
+        lsi_reg_write8(s, LSI_SCNTL3, entry >> 24, true);
+        lsi_reg_write8(s, LSI_SXFER, entry >> 8, true);
     }
     if (lsi_bus_resel_pending(s) && lsi_bus_reselect(s)) {
         lsi_put32(s, LSI_DSP, lsi_get32(s, LSI_DNAD)); /* lost to a reselection */

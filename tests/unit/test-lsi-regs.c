@@ -2,36 +2,168 @@
 /* Registers of the LSI: reset values, masks, side effects, interrupts and resets. */
 #include "lsi-harness.h"
 
-static void test_reset_values(void)
-{
-    static const struct {
-        uint8_t off, val;
-    } rows[] = {
-        { LSI_SCNTL0, 0xc0 }, { LSI_GPREG, 0x7f },  { LSI_DSTAT, 0x80 },  { LSI_SSTAT2, 0x02 },
-        { LSI_CTEST0, 0xff }, { LSI_CTEST1, 0xf0 }, { LSI_CTEST2, 0x31 }, { LSI_DCMD, 0x40 },
-        { LSI_MACNTL, 0xf0 }, { LSI_GPCNTL, 0x0f }, { LSI_STEST0, 0x03 }, { LSI_STEST4, 0xe0 },
-        { LSI_ISTAT0, 0x00 }, { LSI_ISTAT1, 0x00 }, { LSI_SCNTL1, 0x00 }, { LSI_SBDL, 0x00 },
-        { LSI_SBCL, 0x00 },   { LSI_CCNTL0, 0x00 }, { 0xe4, 0x00 },       { LSI_SSTAT0, 0x00 },
-    };
-    LsiTest *t = lt_new("lsi53c895a", 0);
+#include <string.h>
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
-        g_assert_cmphex(lt_r8(t, rows[i].off), ==, rows[i].val);
+/* A register, or neighbours that are alike: what a read gives after power-on or a reset, after
+ * 0xff was written, and after 0 was. */
+typedef struct RegRow {
+    uint8_t off, n;
+    uint8_t reset, ones, zeros;
+    uint8_t late; /* bits that read 0 on the 53C810 and 810A */
+} RegRow;
+
+#define SAME(off_, n_, val, late_)                                                                 \
+    {                                                                                              \
+        .off = (off_), .n = (n_), .reset = (val), .ones = (val), .zeros = (val), .late = (late_)   \
+    }
+#define STORED(off_, n_, bits, late_)                                                              \
+    {                                                                                              \
+        .off = (off_), .n = (n_), .ones = (bits), .late = (late_)                                  \
+    }
+
+/* In ascending order; what is left out reads 0 whatever is written. */
+static const RegRow reg_rows[] = {
+    { LSI_SCNTL0, 1, 0xc0, 0xfb, 0x00, 0 },
+    STORED(LSI_SCNTL1, 1, 0xef, 0), /* CON shows the connection */
+    STORED(LSI_SCNTL2, 1, 0xf6, 0), /* WSS and WSR are written to be cleared */
+    STORED(LSI_SCNTL3, 1, 0xff, 0x88),
+    STORED(LSI_SCID, 1, 0x6f, 0x08),
+    STORED(LSI_SXFER, 1, 0xff, 0x10),
+    STORED(LSI_SDID, 1, 0x0f, 0x08),
+    { LSI_GPREG, 1, 0x7f, 0x7f, 0x6f, 0 }, /* 3-0 are inputs */
+    SAME(LSI_SFBR, 1, 0, 0),
+    STORED(LSI_SOCL, 1, 0xff, 0),
+    SAME(LSI_SSID, 2, 0, 0), /* and SBCL */
+    SAME(LSI_DSTAT, 1, 0x80, 0),
+    SAME(LSI_SSTAT0, 2, 0, 0), /* and SSTAT1 */
+    SAME(LSI_SSTAT2, 1, 0x02, 0),
+    STORED(LSI_DSA, 4, 0xff, 0),
+    SAME(LSI_ISTAT0, 1, 0, 0), /* 0xff has SRST */
+    STORED(LSI_ISTAT1, 1, 0x01, 0xff),
+    STORED(LSI_MBOX0, 2, 0xff, 0xff),
+    { LSI_CTEST0, 1, 0xff, 0xff, 0x00, 0 },
+    SAME(LSI_CTEST1, 1, 0xf0, 0),
+    { LSI_CTEST2, 1, 0x31, 0x39, 0x31, 0 },
+    STORED(LSI_CTEST3, 1, 0x03, 0),
+    STORED(LSI_TEMP, 4, 0xff, 0),
+    SAME(LSI_DFIFO, 1, 0, 0),
+    STORED(LSI_CTEST4, 1, 0xff, 0),
+    STORED(LSI_CTEST5, 1, 0x3c, 0),
+    STORED(LSI_CTEST6, 1, 0xff, 0),
+    STORED(LSI_DBC, 3, 0xff, 0),
+    { LSI_DCMD, 1, 0x40, 0xff, 0x00, 0 },
+    STORED(LSI_DNAD, 4, 0xff, 0),
+    STORED(LSI_DSP, 4, 0xff, 0),
+    STORED(LSI_DSPS, 4, 0xff, 0),
+    STORED(LSI_SCRATCHA, 4, 0xff, 0),
+    STORED(LSI_DMODE, 1, 0xff, 0),
+    STORED(LSI_DIEN, 1, 0x7f, 0),
+    STORED(LSI_SBR, 1, 0xff, 0),
+    STORED(LSI_DCNTL, 1, 0xfb, 0), /* STD clears itself */
+    SAME(LSI_ADDER, 4, 0, 0),
+    STORED(LSI_SIEN0, 1, 0xff, 0),
+    STORED(LSI_SIEN1, 1, 0x17, 0x10),
+    SAME(LSI_SIST0, 2, 0, 0), /* and SIST1 */
+    STORED(LSI_SLPAR, 1, 0xff, 0),
+    STORED(LSI_SWIDE, 1, 0xff, 0xff),
+    { LSI_MACNTL, 1, 0xf0, 0xff, 0xf0, 0xf0 },
+    { LSI_GPCNTL, 1, 0x0f, 0xff, 0x00, 0 },
+    STORED(LSI_STIME0, 1, 0xff, 0),
+    STORED(LSI_STIME1, 1, 0x7f, 0),
+    STORED(LSI_RESPID0, 1, 0xff, 0),
+    STORED(LSI_RESPID1, 1, 0xff, 0xff),
+    SAME(LSI_STEST0, 1, 0x03, 0),
+    STORED(LSI_STEST1, 1, 0xcf, 0x0c),
+    STORED(LSI_STEST2, 1, 0xbf, 0),    /* ROF clears itself */
+    STORED(LSI_STEST3, 1, 0xfd, 0x08), /* CSF clears itself */
+    SAME(LSI_SIDL, 2, 0, 0),
+    SAME(LSI_STEST4, 1, 0xe0, 0xff),
+    STORED(LSI_SODL, 1, 0xff, 0),
+    STORED(LSI_SODL + 1, 1, 0xff, 0xff),
+    STORED(LSI_CCNTL0, 1, 0xf3, 0xff),
+    STORED(LSI_CCNTL1, 1, 0x8f, 0xff),
+    SAME(LSI_SBDL, 2, 0, 0),
+    STORED(LSI_SCRATCHB, 4, 0xff, 0),
+    STORED(LSI_SCRATCHC, 0xa0 - 0x60, 0xff, 0xff),
+    STORED(LSI_MMRS, 0xbc - 0xa0, 0xff, 0xff),
+    STORED(LSI_PMJAD1, 0xd8 - 0xc0, 0xff, 0xff),
+    SAME(LSI_SBC, 3, 0, 0),
+    STORED(LSI_CSBC, 4, 0xff, 0xff),
+};
+
+/* The row that says what is at off; one of zeros where none does. */
+static RegRow reg_row(unsigned off, bool late)
+{
+    RegRow row = { 0 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(reg_rows); i++) {
+        if (off >= reg_rows[i].off && off < reg_rows[i].off + reg_rows[i].n) {
+            row = reg_rows[i];
+        }
+    }
+    if (!late) {
+        row.reset &= ~row.late;
+        row.ones &= ~row.late;
+        row.zeros &= ~row.late;
+    }
+    return row;
+}
+
+static void check_reg(LsiTest *t, unsigned off, uint8_t want, const char *when)
+{
+    uint8_t got = lt_r8(t, off);
+
+    if (got != want) {
+        g_error("%s: register %02x %s: %02x, not %02x", t->model, off, when, got, want);
+    }
+}
+
+static void test_bits(const void *model)
+{
+    bool late = g_str_equal(model, "lsi53c895a");
+    unsigned end = late ? LSI_REGS : 0x80;
+    LsiTest *t = lt_new(model, 0);
+
+    for (unsigned off = 0; off < end; off++) {
+        check_reg(t, off, reg_row(off, late).reset, "at power-on");
+    }
+    for (unsigned off = 0; off < end; off++) {
+        RegRow row = reg_row(off, late);
+
+        lt_w8(t, off, 0xff);
+        check_reg(t, off, row.ones, "after ff");
+        lt_w8(t, off, 0);
+        check_reg(t, off, row.zeros, "after 00");
+        lt_w8(t, off, 0xff);
+        lt_w8(t, LSI_ISTAT0, ISTAT0_SRST);
+        for (unsigned i = 0; i < end; i++) {
+            check_reg(t, i, reg_row(i, late).reset, "after a soft reset");
+        }
     }
     lt_free(t);
 }
 
-/* Linux' register test: DSTAT to SSTAT2 must not read back what was written. */
-static void test_read_only(void)
+/* Reading twice gives the same, but for the four registers where a read clears. */
+static void test_read_effects(const void *model)
 {
-    LsiTest *t = lt_new("lsi53c895a", 0);
+    LsiTest *t = lt_new(model, 0);
 
-    lt_w32(t, LSI_DSTAT, 0xffffffff);
-    g_assert_cmphex(lt_r32(t, LSI_DSTAT), !=, 0xffffffff);
-    lt_w8(t, LSI_SFBR, 0x5a);
-    g_assert_cmphex(lt_r8(t, LSI_SFBR), ==, 0);
-    lt_w8(t, LSI_SSID, 0x8f);
-    g_assert_cmphex(lt_r8(t, LSI_SSID), ==, 0);
+    lt_emit(t, I_INT, 1);
+    lt_run(t, LT_SCRIPT);
+    lt_w8(t, LSI_SCNTL1, SCNTL1_RST); /* SIST0.RST */
+    lt_w8(t, LSI_ISTAT0, ISTAT0_SIGP);
+    t->s->st.reg[LSI_SIST1] |= SIST1_GEN;
+    for (unsigned off = 0; off < LSI_REGS; off++) {
+        unsigned reg = off & t->s->model->reg_mask;
+        bool clears = off == reg && (reg == LSI_DSTAT || reg == LSI_CTEST2 || reg == LSI_SIST0 ||
+                                     reg == LSI_SIST1);
+        g_autofree LsiState *before = g_memdup2(&t->s->st, sizeof(t->s->st));
+
+        lt_r8(t, off);
+        if (!memcmp(before, &t->s->st, sizeof(*before)) == clears) {
+            g_error("register %02x: a read %s", off, clears ? "clears nothing" : "has an effect");
+        }
+    }
     lt_free(t);
 }
 
@@ -436,8 +568,11 @@ static void test_script_ram(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/lsi/regs/reset-values", test_reset_values);
-    g_test_add_func("/lsi/regs/read-only", test_read_only);
+    g_test_add_data_func("/lsi/regs/bits-895a", "lsi53c895a", test_bits);
+    g_test_add_data_func("/lsi/regs/bits-810", "lsi53c810", test_bits);
+    g_test_add_data_func("/lsi/regs/bits-810a", "lsi53c810a", test_bits);
+    g_test_add_data_func("/lsi/regs/read-effects", "lsi53c895a", test_read_effects);
+    g_test_add_data_func("/lsi/regs/read-effects-810", "lsi53c810", test_read_effects);
     g_test_add_func("/lsi/regs/all-offsets", test_all_offsets);
     g_test_add_func("/lsi/regs/q11-bytewise-dsp", test_bytewise_dsp);
     g_test_add_func("/lsi/regs/man-std", test_man_std);
