@@ -27,6 +27,7 @@ SECTORS = DISK_SIZE // 512
 CD_SIZE = 8 << 20
 DEPTH = 64
 
+
 INIT = guestkit.INITRAMFS_HEAD + f"""\
 mount -t sysfs sys /sys
 mkdir /tmp
@@ -88,7 +89,7 @@ def programs(names):
 class Machine:
     """A remote process and a VM whose guest is at its prompt; stop() ends both."""
 
-    def __init__(self, folder, kernel, initrd, protocol, devices, trace='stats'):
+    def __init__(self, folder, kernel, initrd, protocol, devices, trace='stats', cpus=1):
         self.vm = None
         self.remote_log = folder / 'remote.log'
         kind = launcher.PROTOCOLS[protocol]
@@ -101,8 +102,8 @@ class Machine:
         try:
             try:
                 self.vm = vfio_user.Vm(
-                    folder, [client], '-serial', 'stdio', '-no-reboot', '-kernel', str(kernel),
-                    '-initrd', str(initrd), '-append',
+                    folder, [client], '-smp', str(cpus), '-serial', 'stdio', '-no-reboot',
+                    '-kernel', str(kernel), '-initrd', str(initrd), '-append',
                     f"{guestkit.KERNEL_ARGS} {kind.kernel_args('tcg')}", memory='512M',
                     program=program, fds=fds)
             finally:
@@ -143,6 +144,7 @@ class GuestCase(InteropCase):
 
     protocol = 'vfio-user'
     device = 'lsi53c895a'
+    cpus = 1
     tools = ('fio', *SG_TOOLS)
 
     @classmethod
@@ -164,7 +166,7 @@ class GuestCase(InteropCase):
         except guestkit.GuestError as err:
             raise unittest.SkipTest(f'no guest: {err}') from err
         cls.machine = Machine(folder, parts.kernel, folder / 'initrd', cls.protocol,
-                              cls.devices(folder))
+                              cls.devices(folder), cpus=cls.cpus)
         cls.addClassCleanup(cls._end)
         cls.vm = cls.machine.vm
         cls.boot_log = cls.vm.run('dmesg -c')

@@ -150,6 +150,27 @@ class Cases:
         self.vm.run('dd if=/dev/disk3 of=/dev/null bs=64k iflag=direct count=16 2>&1')
         self.check_log(START)
 
+    def check_reset(self, log, how):
+        """The log of a reset: nothing unusual, and who was reset says so once."""
+        self.assertEqual(complaints(log, RESETS[how]), [], log)
+        for number in range(len(DISKS)):
+            if how != '-d' or number == 1:
+                said = log.count(f'0:0:{number}:0: Power-on or device reset occurred')
+                self.assertEqual(said, 1, log)
+
+
+class ResetCases:
+    """Resets under load. After one of the bus or the host the kernel waits for 10 seconds.
+
+    They need an SMP guest. With one CPU, Linux completes SCSI commands inside the driver's
+    interrupt handler, which holds the host's lock, and takes that lock again while a reset is in
+    progress: it stands still for ever (scsi_dec_host_busy() of 6.1), should an interrupt come at
+    that moment. With two it completes them later. Without its APIC, as behind the proxy under TCG,
+    it has one.
+    """
+
+    cpus = 2
+
     def reset_under_load(self, how):
         load = Load(self.vm, '--size=16M', '--time_based', '--runtime=1000', '--verify_backlog=64')
         try:
@@ -161,19 +182,10 @@ class Cases:
             wrong = load.wait(cd_errors=0 if how == '-d' else 1)
             log = self.vm.run('dmesg -c')
         self.assertEqual(wrong, '')
-        self.assertEqual(complaints(log, RESETS[how]), [], log)
-        # Who was reset says so once.
-        for number in range(len(DISKS)):
-            if how != '-d' or number == 1:
-                said = log.count(f'0:0:{number}:0: Power-on or device reset occurred')
-                self.assertEqual(said, 1, log)
+        self.check_reset(log, how)
 
     def test_device_reset(self):
         self.reset_under_load('-d')
-
-
-class BusCases:
-    """After either of these the kernel waits for 10 seconds."""
 
     def test_bus_reset(self):
         self.reset_under_load('-b')
@@ -184,6 +196,11 @@ class BusCases:
 
 class LinuxLoad(Cases, GuestCase):
     protocol = 'mpqemu'
+
+    def test_device_reset_at_rest(self):
+        self.vm.run('sg_reset -d /dev/sg-id1')
+        self.vm.run('dd if=/dev/disk1 of=/dev/null bs=64k iflag=direct count=16 2>&1')
+        self.check_reset(self.vm.run('dmesg -c'), '-d')
 
 
 if __name__ == '__main__':

@@ -14,6 +14,8 @@ SECONDS = int(os.environ.get('LOAD_SECONDS', '600'))
 
 
 class LinuxLoadSlow(GuestCase):
+    cpus = load.ResetCases.cpus
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
