@@ -225,11 +225,12 @@ class Load:
         return self.vm.try_run('kill -0 $(cat /tmp/pid)')[0] == 0
 
     def wait_progress(self):
-        """Until each disk has done another so many reads and writes."""
+        """Until each disk has done another so many reads and writes, or fio has ended."""
         for name in DISKS:
             stat = f'$(block {name})/stat'
             begin = self.vm.run(f"awk '{{print $1 + $5}}' {stat}")
-            self.vm.wait_for(f"awk '{{exit $1 + $5 < {begin} + {DEPTH}}}' {stat}")
+            self.vm.wait_for('! kill -0 $(cat /tmp/pid) 2> /dev/null || '
+                             f"awk '{{exit $1 + $5 < {begin} + {DEPTH}}}' {stat}")
 
     def end(self):
         """Has fio end early."""
