@@ -64,13 +64,21 @@ static char **with_fd(char **argv, int fd)
     char **out = calloc(n + 1, sizeof(*out));
     for (size_t i = 0; i < n; i++) {
         const char *at = strstr(argv[i], "FD");
-        if (!at) {
-            out[i] = argv[i];
-        } else if (asprintf(&out[i], "%.*s%d%s", (int)(at - argv[i]), argv[i], fd, at + 2) < 0) {
+        int length = !at ? asprintf(&out[i], "%s", argv[i])
+                         : asprintf(&out[i], "%.*s%d%s", (int)(at - argv[i]), argv[i], fd, at + 2);
+        if (length < 0) {
             bench_die("out of memory");
         }
     }
     return out;
+}
+
+static void free_args(char **args)
+{
+    for (size_t i = 0; args[i]; i++) {
+        free(args[i]);
+    }
+    free(args);
 }
 
 void bench_set_silence(int sock)
@@ -98,7 +106,7 @@ void bench_spawn(BenchProcess *process, char **argv)
         bench_die("%s: %s", args[0], strerror(errno));
     }
     close(pair[1]);
-    free(args);
+    free_args(args);
     process->sock = pair[0];
     bench_set_silence(process->sock);
 }
