@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""libFuzzer on codecs, qcow2 images and the LSI, 60 s each, with ASan and UBSan.
+"""libFuzzer on codecs, qcow2 images, QMP and the LSI, 60 s each, with ASan and UBSan.
 
 FUZZ_SECONDS=0 lets it work until it is stopped. What it finds is kept in FUZZ_KEEP, if that names a
 folder.
@@ -25,14 +25,9 @@ CODECS = ['remote/*.c']
 BLOCK = ['block/engine-threads.c', 'block/file-io.c',
          *(f'block/{name}.c' for name in ('block', 'bounce', 'buffer', 'drive', 'graph', 'probe',
                                           'setup', 'transfer'))]
+LSI = ['hw/scsi/*.c', 'tests/fuzz/lsi-machine.c', 'tests/fuzz/lsi-program.c', *BLOCK]
+QCOW2 = ['block/qcow2*.c', *BLOCK]
 QMP = ['monitor/*.c', 'hw/scsi/scsi*.c', *BLOCK]
-LSI = ['hw/scsi/*.c', 'tests/fuzz/lsi-machine.c', 'tests/fuzz/lsi-program.c',
-       'block/engine-threads.c', 'block/file-io.c',
-       *(f'block/{name}.c' for name in ('block', 'bounce', 'buffer', 'drive', 'graph', 'probe',
-                                        'transfer'))]
-QCOW2 = ['block/engine-threads.c', 'block/file-io.c', 'block/qcow2*.c',
-         *(f'block/{name}.c' for name in ('block', 'bounce', 'buffer', 'drive', 'graph', 'probe',
-                                          'setup', 'transfer'))]
 
 
 class Fuzz(unittest.TestCase):
