@@ -285,7 +285,7 @@ static void on_idle(void *opaque)
     tell(&m->cycle_done, m->cycle_opaque);
     tell(&m->reset_done, m->reset_opaque);
     tell(&m->disconnect_done, m->disconnect_opaque);
-    if (m->pause_done && !m->draining) {
+    if (m->pause_done && !m->draining && !m->pausing) {
         pause_begin(m);
     }
 }
