@@ -11,7 +11,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from lsi import DATA, Lsi
+from lsi import DATA, DIP, ISTAT, SIP, Lsi
 from remote import LSI_IDS, REMOTE, RemoteCase, wait_for
 
 READ_10 = struct.Struct('>BBIBHB')
@@ -69,6 +69,23 @@ class Nbd(RemoteCase):
         _, process = self.serve()
         self.server.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.server.pid, os.WSTOPPED)
+        process.send_signal(signal.SIGTERM)
+        self.assertIn('terminating on signal 15', self.ends(process))
+
+    def test_ends_with_io_at_a_silent_server(self):
+        """A command that can't be completed doesn't keep the process."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        process = self.start('-device', 'lsi53c895a,id=lsi',
+                             '-drive', f'if=none,id=d,format=raw,file=nbd:unix:{self.socket}',
+                             '-device', 'scsi-hd,drive=d', '-object',
+                             f'x-remote-object,id=o,devid=lsi,fd={theirs.fileno()}', fds=[theirs])
+        guest = Lsi(ours)
+        guest.until_ready(0)
+        self.server.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.server.pid, os.WSTOPPED)
+        guest.start(0, 0, READ_10.pack(0x28, 0, 0, 0, 1, 0), 512)
+        self.assertEqual(guest.get(ISTAT) & (DIP | SIP), 0)
         process.send_signal(signal.SIGTERM)
         self.assertIn('terminating on signal 15', self.ends(process))
 

@@ -10,11 +10,13 @@ import subprocess
 import unittest
 from pathlib import Path
 
+from lsi import DIP, ISTAT, SIP, Lsi
 from qmp import Qmp
 from remote import (DEADLINE, LSI_IDS, PROGRAM, READ_IDS, REMOTE, RemoteCase, add_rows,
                     wait_for)
 
 LSI = ('-device', 'lsi53c895a,id=lsi')
+WRITE_64K = bytes([0x2a, 0, 0, 0, 0, 0, 0, 0, 128, 0])
 SERVED = 'x-remote-object,id=robj1,devid=lsi'
 DISK = ('-drive', 'if=none,id=d0,format=raw,file={disk}',
         '-device', 'scsi-hd,drive=d0,bus=lsi.0,scsi-id=0')
@@ -340,6 +342,21 @@ class Signals(ServeCase):
         wait_for(path.exists, 'socket')
         self.ends_by(signal.SIGTERM, process)
         self.assertFalse(path.exists())
+
+    def test_with_io_under_way(self):
+        """A write that would have to wait for minutes is given up."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        process = self.start(
+            *LSI, '-drive',
+            f'if=none,id=d,format=raw,file={self.disk()},throttling.bps-total=512',
+            '-device', 'scsi-hd,drive=d', '-object', f'{SERVED},fd={theirs.fileno()}', fds=[theirs])
+        guest = Lsi(ours)
+        guest.until_ready(0)
+        self.assertEqual(guest.command(0, 0, WRITE_64K, 1 << 16, True), 0)
+        guest.start(0, 0, WRITE_64K, 1 << 16, True)
+        self.assertEqual(guest.get(ISTAT) & (DIP | SIP), 0)
+        self.ends_by(signal.SIGTERM, process)
 
     def test_twice(self):
         process, _ = self.serve_fd()
