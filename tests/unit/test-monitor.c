@@ -26,13 +26,13 @@ static Fx *fx;
 
 static void part_run(CallPart *part)
 {
-    fx->ran++;
+    __atomic_add_fetch(&fx->ran, 1, __ATOMIC_RELAXED);
     call_done(part);
 }
 
 static void part_run_later(CallPart *part)
 {
-    fx->ran++;
+    __atomic_add_fetch(&fx->ran, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&fx->later, part, __ATOMIC_RELEASE);
 }
 
