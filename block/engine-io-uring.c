@@ -20,6 +20,10 @@
  * system call filter. Where the kernel refuses a ring or the restrictions (before 5.10, seccomp,
  * io_uring_disabled, RLIMIT_MEMLOCK), start fails and the file uses threads.
  *
+ * Once the filter is there, no ring is made nor is anything registered with one. A file that comes
+ * then takes a spare ring, made before. That one names the file by its descriptor, so it could do
+ * the same four things to any other one, which is what read() and write() can, too.
+ *
  * Everything here runs on the loop's thread.
  */
 #include "block/engine.h"
@@ -50,6 +54,9 @@ struct BlockEngine {
     Loop *loop;
     FileIo io;
     struct io_uring ring;
+    BlockSpares *spares; /* where the ring is from, or NULL */
+    int ring_file;       /* fd and flags of an entry: the file, as the ring knows it */
+    unsigned ring_flags;
     LoopFd ring_fd;
     LoopPoll poll;
     LoopHook hook;
@@ -101,7 +108,7 @@ static void to_helper(BlockEngine *e, BlockReq *req)
     g_autoptr(GError) err = NULL;
 
     if (!e->helper) {
-        e->helper = block_engine_threads.start(e->loop, e->io.fd, &err);
+        e->helper = block_engine_threads.start(e->loop, e->io.fd, NULL, &err);
     }
     if (!e->helper) {
         log_limited(&e->limit, loop_name(e->loop), "no thread for a block request: %s",
@@ -115,31 +122,32 @@ static void to_helper(BlockEngine *e, BlockReq *req)
 
 /* --- into the kernel --- */
 
-static void prepare(struct io_uring_sqe *sqe, BlockReq *req)
+static void prepare(const BlockEngine *e, struct io_uring_sqe *sqe, BlockReq *req)
 {
+    int file = e->ring_file;
     unsigned niov;
     const struct iovec *iov;
 
     if (req->op == BLOCK_FLUSH) {
-        io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
+        io_uring_prep_fsync(sqe, file, IORING_FSYNC_DATASYNC);
     } else {
         uint64_t pos = req->offset + req->progress;
 
         iov = transfer_rest(req, &niov);
         if (req->op == BLOCK_READ && niov == 1) {
-            io_uring_prep_read(sqe, 0, iov->iov_base, MIN(iov->iov_len, ONE_MAX), pos);
+            io_uring_prep_read(sqe, file, iov->iov_base, MIN(iov->iov_len, ONE_MAX), pos);
         } else if (req->op == BLOCK_READ) {
-            io_uring_prep_readv(sqe, 0, iov, niov, pos);
+            io_uring_prep_readv(sqe, file, iov, niov, pos);
         } else if (niov == 1) {
-            io_uring_prep_write(sqe, 0, iov->iov_base, MIN(iov->iov_len, ONE_MAX), pos);
+            io_uring_prep_write(sqe, file, iov->iov_base, MIN(iov->iov_len, ONE_MAX), pos);
         } else {
-            io_uring_prep_writev(sqe, 0, iov, niov, pos);
+            io_uring_prep_writev(sqe, file, iov, niov, pos);
         }
         if (req->op == BLOCK_WRITE && (req->how & BLOCK_FUA)) {
             sqe->rw_flags = RWF_DSYNC;
         }
     }
-    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+    io_uring_sqe_set_flags(sqe, e->ring_flags);
     io_uring_sqe_set_data(sqe, req);
 }
 
@@ -172,7 +180,7 @@ static void submit_hook(void *opaque)
             break;
         }
         req = pending_pop(e);
-        prepare(sqe, req);
+        prepare(e, sqe, req);
         req->stage = STAGE_RING;
         e->in_ring++;
     }
@@ -246,7 +254,7 @@ static bool ring_polled(void *opaque)
 
 /* --- the engine --- */
 
-/* A ring made later could be one without restrictions: a file that is opened then uses threads. */
+/* A ring made later could be one without restrictions. */
 const SandboxCalls io_uring_sandbox = {
     .module = "io_uring",
     .calls = (const SandboxCall[]){ { .name = "io_uring_enter" },
@@ -260,7 +268,8 @@ static int ring_register(struct io_uring *ring, unsigned opcode, const void *arg
     return syscall(__NR_io_uring_register, ring->ring_fd, opcode, arg, n) < 0 ? -errno : 0;
 }
 
-static int ring_restrict(struct io_uring *ring)
+/* registered: on the registered file alone. */
+static int ring_restrict(struct io_uring *ring, bool registered)
 {
     static const uint8_t ops[] = {
         IORING_OP_READ,   IORING_OP_READV, IORING_OP_WRITE,
@@ -273,13 +282,16 @@ static int ring_restrict(struct io_uring *ring)
         r[n].opcode = IORING_RESTRICTION_SQE_OP;
         r[n++].sqe_op = ops[i];
     }
-    r[n].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
-    r[n++].sqe_flags = IOSQE_FIXED_FILE;
-    r[n].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
-    r[n++].sqe_flags = IOSQE_FIXED_FILE;
+    if (registered) {
+        r[n].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+        r[n++].sqe_flags = IOSQE_FIXED_FILE;
+        r[n].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
+        r[n++].sqe_flags = IOSQE_FIXED_FILE;
+    }
     return ring_register(ring, IORING_REGISTER_RESTRICTIONS, r, n);
 }
 
+/* fd -1: for whatever file. */
 static int ring_init(struct io_uring *ring, int fd)
 {
     struct io_uring_params params = { .flags = IORING_SETUP_R_DISABLED };
@@ -296,9 +308,11 @@ static int ring_init(struct io_uring *ring, int fd)
     if (res < 0) {
         return res;
     }
-    res = io_uring_register_files(ring, &fd, 1);
+    if (fd >= 0) {
+        res = io_uring_register_files(ring, &fd, 1);
+    }
     if (res >= 0) {
-        res = ring_restrict(ring);
+        res = ring_restrict(ring, fd >= 0);
     }
     if (res >= 0) {
         res = ring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
@@ -309,7 +323,45 @@ static int ring_init(struct io_uring *ring, int fd)
     return res;
 }
 
-static BlockEngine *uring_start(Loop *loop, int fd, GError **errp)
+static void *spare_new(void)
+{
+    g_autofree struct io_uring *ring = g_new(struct io_uring, 1);
+
+    return ring_init(ring, -1) < 0 ? NULL : g_steal_pointer(&ring);
+}
+
+static void spare_free(void *spare)
+{
+    io_uring_queue_exit(spare);
+    g_free(spare);
+}
+
+static bool ring_open(BlockEngine *e, int fd, BlockSpares *spares, GError **errp)
+{
+    int res = ring_init(&e->ring, fd);
+    g_autofree struct io_uring *spare = res < 0 ? block_spares_take(spares) : NULL;
+
+    if (spare) {
+        e->ring = *spare;
+        e->spares = spares;
+        e->ring_file = fd;
+        return true;
+    }
+    e->ring_flags = IOSQE_FIXED_FILE;
+    return res >= 0 || error_set(errp, "The kernel refuses io_uring%s: %s",
+                                 spares ? ", and no spare one is left" : "", g_strerror(-res));
+}
+
+static void ring_close(BlockEngine *e)
+{
+    if (e->spares) {
+        block_spares_give(e->spares, g_memdup2(&e->ring, sizeof(e->ring)));
+    } else {
+        io_uring_queue_exit(&e->ring);
+    }
+}
+
+static BlockEngine *uring_start(Loop *loop, int fd, BlockSpares *spares, GError **errp)
 {
     g_autofree BlockEngine *e = g_new0(BlockEngine, 1);
     int res = file_io_init(&e->io, fd);
@@ -318,15 +370,13 @@ static BlockEngine *uring_start(Loop *loop, int fd, GError **errp)
         error_set(errp, "Could not examine the file: %s", g_strerror(-res));
         return NULL;
     }
-    res = ring_init(&e->ring, fd);
-    if (res < 0) {
-        error_set(errp, "The kernel refuses io_uring: %s", g_strerror(-res));
+    if (!ring_open(e, fd, spares, errp)) {
         return NULL;
     }
     res = loop_fd_add(loop, &e->ring_fd, e->ring.ring_fd, EPOLLIN, ring_readable, e);
     if (res < 0) {
         error_set(errp, "Could not watch an io_uring: %s", g_strerror(-res));
-        io_uring_queue_exit(&e->ring);
+        ring_close(e);
         return NULL;
     }
     e->loop = loop;
@@ -349,7 +399,7 @@ static void uring_stop(BlockEngine *e)
     loop_hook_del(&e->hook);
     loop_poll_del(&e->poll);
     loop_fd_del(&e->ring_fd);
-    io_uring_queue_exit(&e->ring);
+    ring_close(e);
     g_free(e);
 }
 
@@ -385,7 +435,7 @@ static void cancel_in_ring(BlockEngine *e, BlockReq *req)
 
     if (sqe) {
         io_uring_prep_cancel(sqe, req, 0);
-        io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+        io_uring_sqe_set_flags(sqe, e->ring_flags);
         io_uring_sqe_set_data(sqe, NULL);
     }
 }
@@ -407,4 +457,6 @@ const BlockEngineType block_engine_io_uring = {
     .stop = uring_stop,
     .submit = uring_submit,
     .cancel = uring_cancel,
+    .spare_new = spare_new,
+    .spare_free = spare_free,
 };

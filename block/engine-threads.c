@@ -110,7 +110,8 @@ static void threads_stop(BlockEngine *e)
     g_free(e);
 }
 
-static BlockEngine *threads_start(Loop *loop, int fd, GError **errp)
+static BlockEngine *threads_start(Loop *loop, int fd, BlockSpares *spares G_GNUC_UNUSED,
+                                  GError **errp)
 {
     BlockEngine *e = g_new0(BlockEngine, 1);
     int res;

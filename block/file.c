@@ -298,14 +298,15 @@ static bool file_attach(BlockNode *node, Loop *loop, GError **errp)
 {
     FileState *s = node->state;
     const BlockEngineType *fallback = block_engine_find(node->graph, "threads");
+    BlockSpares *spares = block_graph_spares(node->graph);
     g_autoptr(GError) err = NULL;
 
-    s->engine = s->engine_type->start(loop, s->fd, &err);
+    s->engine = s->engine_type->start(loop, s->fd, spares, &err);
     if (!s->engine && fallback && fallback != s->engine_type) {
         log_line(s->filename, "%s; using aio=%s", err->message, fallback->name);
         g_clear_error(&err);
         s->engine_type = fallback;
-        s->engine = fallback->start(loop, s->fd, &err);
+        s->engine = fallback->start(loop, s->fd, spares, &err);
     }
     if (!s->engine) {
         return error_set(errp, "Block node '%s': %s", node->name, err->message);

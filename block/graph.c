@@ -21,7 +21,6 @@
  */
 #include "block/graph.h"
 #include "block/codec.h"
-#include "block/engine.h"
 #include "util/error.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +41,8 @@ struct BlockGraph {
     SandboxNeeds *needs; /* or NULL */
     GHashTable *things;  /* by "KIND:ID" */
     unsigned n_auto;
-    Loop *setup_loop; /* of block_setup_io(); NULL until it is needed */
+    Loop *setup_loop;    /* of block_setup_io(); NULL until it is needed */
+    BlockSpares *spares; /* or NULL */
     pthread_mutex_t mutex;
     BlockOpenFn *opener;
     bool sealed;
@@ -102,6 +102,9 @@ BlockGraph *block_graph_new(const BlockDriver *const *drivers,
 {
     BlockGraph *graph = g_new0(BlockGraph, 1);
 
+    for (const BlockEngineType *const *e = engines; *e; e++) {
+        g_assert(!(*e)->spare_new == !(*e)->spare_free);
+    }
     for (const BlockDriver *const *d = drivers; *d; d++) {
         g_assert((*d)->name && (*d)->opts && (*d)->open && (*d)->close && (*d)->submit);
     }
@@ -360,6 +363,7 @@ void block_graph_free(BlockGraph *graph)
     g_hash_table_unref(graph->names);
     g_hash_table_unref(graph->things);
     g_clear_pointer(&graph->setup_loop, loop_free);
+    block_spares_free(graph->spares);
     pthread_mutex_destroy(&graph->mutex);
     g_free(graph);
 }
@@ -446,6 +450,20 @@ int block_open_path(BlockGraph *graph, const char *path, int flags)
 void block_seal(BlockGraph *graph)
 {
     graph->sealed = true;
+}
+
+void block_make_spares(BlockGraph *graph, unsigned n)
+{
+    for (unsigned i = 0; graph->engines[i] && !graph->spares; i++) {
+        if (graph->engines[i]->spare_new) {
+            graph->spares = block_spares_new(graph->engines[i], n);
+        }
+    }
+}
+
+BlockSpares *block_graph_spares(BlockGraph *graph)
+{
+    return graph->spares;
 }
 
 /* --- names --- */

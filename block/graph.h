@@ -4,6 +4,7 @@
 #define BLOCK_GRAPH_H
 
 #include "block/block.h"
+#include "block/engine.h"
 
 /* Guards users, loop and attached of every node. Any thread. */
 void block_graph_lock(BlockGraph *graph);
@@ -49,6 +50,8 @@ void block_add_child(BlockNode *parent, BlockNode *child, const char *role, bool
 void block_own_child(BlockNode *parent, BlockNode *child);
 /* open(), also of names that the graph's opener knows. */
 int block_open_path(BlockGraph *graph, const char *path, int flags);
+/* For engines that are started; NULL: there are none. */
+BlockSpares *block_graph_spares(BlockGraph *graph);
 /* The main thread's loop for block_setup_io(). */
 Loop *block_graph_setup_loop(BlockGraph *graph, GError **errp);
 /* Gives what parent says about read-only, auto-read-only and cache.* to child, where child says

@@ -35,6 +35,8 @@
 #include <unistd.h>
 
 #define EXIT_VIOLATION 2 /* README.md has them all */
+/* Files that a monitor adds beyond these use threads. Some 20 KiB each. */
+#define SPARE_FILES 4
 
 static bool is_over(const System *sys)
 {
@@ -338,8 +340,13 @@ static bool acquire(System *sys, const GPtrArray *items, GError **errp)
 /* From there to the first thing that a peer can ask for. */
 static bool settle_down(System *sys, GError **errp)
 {
-    if (!confine(sys, errp) || !object_set_prepare(sys->objects, errp) ||
-        !pidfile_write(&sys->pidfile, errp)) {
+    if (!confine(sys, errp)) {
+        return false;
+    }
+    if (sys->monitors && sys->sandbox_mode != SANDBOX_OFF) {
+        block_make_spares(sys->blocks, SPARE_FILES);
+    }
+    if (!object_set_prepare(sys->objects, errp) || !pidfile_write(&sys->pidfile, errp)) {
         return false;
     }
     daemon_detach(&sys->daemon);

@@ -286,6 +286,11 @@ void block_set_opener(BlockGraph *graph, BlockOpenFn *fn, void *opaque);
  * calls of its own. Main thread. */
 void block_seal(BlockGraph *graph);
 
+/* Before the sandbox is on, in a process that files may be added to: makes n files' worth of what
+ * the engines of this build need of the kernel then. Files beyond that use threads. Main thread,
+ * once. */
+void block_make_spares(BlockGraph *graph, unsigned n);
+
 /* Descriptor of the host's device below node, for SCSI commands to it; -1 if there is none. */
 int block_host_fd(const BlockNode *node);
 

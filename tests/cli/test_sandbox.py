@@ -251,6 +251,17 @@ class Attempts(SandboxCase):
     def test_a_ring_does_what_it_is_for(self):
         self.assertIn('sandbox-test: ring-read: done, 512\n', self.log_of('ring-read', 0))
 
+    def test_spare_rings(self):
+        """Those that wait for disks to come: without one, the attempt finds one of them."""
+        for name in ('ring-openat', 'ring-socket'):
+            with self.subTest(name):
+                process = self.start('-qmp', f'unix:{self.folder}/qmp,server=on,wait=off',
+                                     '-object', f'x-sandbox-test,id=t,attempt={name}')
+                process_log = self.ends(process)
+                if 'has an io_uring' in process_log:
+                    self.skipTest('the kernel refuses io_uring')
+                self.assertIn(f'sandbox-test: {name}: Permission denied\n', process_log)
+
     def test_without_a_sandbox(self):
         for name in ('open', 'socket', 'fork', 'mmap-exec', 'ring-setup'):
             with self.subTest(name):

@@ -472,7 +472,7 @@ static void test_cancel_started(Disk *d, gconstpointer data G_GNUC_UNUSED)
     int fds[2];
 
     g_assert_cmpint(pipe(fds), ==, 0);
-    engine = type->start(d->loop, fds[0], NULL);
+    engine = type->start(d->loop, fds[0], NULL, NULL);
     g_assert_nonnull(engine);
     for (unsigned i = 0; i < N; i++) {
         reqs[i] = (Req){ .pending = &pending, .iov = { &bytes[i], 1 } };
