@@ -201,8 +201,9 @@ static void format_remote(Monitor *monitor G_GNUC_UNUSED, const json_t *value, G
             ADD("    BAR " NUM ":        " NUM " reads, " NUM " writes\r\n", num(sub, "bar"),
                 num(sub, "reads"), num(sub, "writes"));
         }
-        ADD("    Interrupts:   " NUM "\r\n    Errors:       " NUM "%s%s\r\n",
-            num(item, "interrupts"), num(item, "errors"),
+        ADD("    Interrupts:   " NUM "\r\n", num(item, "interrupts"));
+        ADD("    Slowest turn: %.3f ms\r\n", (double)num(item, "slowest-turn-ns") / 1e6);
+        ADD("    Errors:       " NUM "%s%s\r\n", num(item, "errors"),
             json_object_get(item, "last-error") ? ", the last one: " : "", str(item, "last-error"));
     }
 }

@@ -4,7 +4,7 @@
  * what a peer does wrong is counted, kept and logged.
  *
  * Each counter is a plain field of the machine, incremented where the thing happens: messages in
- * the protocol's server, accesses in the verbs, interrupts in the hub. Nothing is shared between
+ * the protocol's server, accesses in the verbs, interrupts in the hub, time in the loop. Nothing is shared between
  * threads, so nothing is atomic. They live on after the connection, as why it ended is asked for
  * afterwards; the next one begins with none.
  *
@@ -20,6 +20,7 @@ void machine_counters_clear(RemoteMachine *m)
 {
     m->counters = (RemoteCounters){ 0 };
     m->iohub.signals = 0;
+    loop_forget_slowest_turn(m->loop);
 }
 
 RemoteCounters machine_counters(const RemoteMachine *m)
@@ -27,6 +28,7 @@ RemoteCounters machine_counters(const RemoteMachine *m)
     RemoteCounters counters = m->counters;
 
     counters.interrupts = m->iohub.signals;
+    counters.slowest_turn_ns = loop_slowest_turn_ns(m->loop);
     return counters;
 }
 

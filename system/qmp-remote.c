@@ -48,6 +48,8 @@ static QMP_STRUCT(remote_type, "RemoteInfo",
     QMP_MEMBER("config-writes", qmp_int, NULL),
     QMP_MEMBER("bars", bars_type, "accesses to registers; the BARs that had any"),
     QMP_MEMBER("interrupts", qmp_int, "signalled to this client"),
+    QMP_MEMBER("slowest-turn-ns", qmp_int,
+               "the longest that the thread was at work without a look at this client's socket"),
     QMP_MEMBER("errors", qmp_int, "messages or descriptors that were refused"),
     QMP_OPTIONAL("last-error", qmp_str, NULL));
 static QMP_LIST(remotes_type, "[RemoteInfo]", remote_type);
@@ -135,6 +137,7 @@ static json_t *copy_json(const RemoteCopy *copy)
     json_object_set_new(info, "config-writes", json_integer(counters->cfg_writes));
     json_object_set_new(info, "bars", bars_json(counters));
     json_object_set_new(info, "interrupts", json_integer(counters->interrupts));
+    json_object_set_new(info, "slowest-turn-ns", json_integer(counters->slowest_turn_ns));
     json_object_set_new(info, "errors", json_integer(counters->errors));
     if (counters->last_error[0]) {
         g_autofree char *valid = g_utf8_make_valid(counters->last_error, -1);

@@ -39,6 +39,9 @@ struct Loop {
     PollWindow window;
     unsigned unwatched; /* turns in a row that did without the kernel's list of events */
 
+    int64_t woke_ns;    /* when the last wait was over; 0: there was none */
+    int64_t slowest_ns; /* from there to the next one */
+
     _Atomic(LoopPost *) posts; /* newest first */
     atomic_bool quit;
     atomic_uint users;

@@ -349,6 +349,7 @@ static bool look_for_a_while(Loop *loop, int64_t begin, int64_t limit)
 {
     int64_t window = limit < 0 ? loop->window.ns : MIN(loop->window.ns, limit);
 
+    loop->woke_ns = begin;
     do {
         if (look_once(loop)) {
             return true;
@@ -356,11 +357,29 @@ static bool look_for_a_while(Loop *loop, int64_t begin, int64_t limit)
         if (atomic_load(&loop->posts) || atomic_load(&loop->quit)) {
             return false;
         }
-    } while (loop_now_ns() - begin < window);
+        loop->woke_ns = loop_now_ns();
+    } while (loop->woke_ns - begin < window);
     return false;
 }
 
 /* --- a turn --- */
+
+static void count_turn(Loop *loop, int64_t now)
+{
+    if (loop->woke_ns && now - loop->woke_ns > loop->slowest_ns) {
+        loop->slowest_ns = now - loop->woke_ns;
+    }
+}
+
+int64_t loop_slowest_turn_ns(const Loop *loop)
+{
+    return loop->slowest_ns;
+}
+
+void loop_forget_slowest_turn(Loop *loop)
+{
+    loop->slowest_ns = 0;
+}
 
 /* Takes the batch and strikes the eventfd out of it; true if that had rung. */
 static bool take_events(Loop *loop, int64_t ns)
@@ -381,15 +400,17 @@ static bool take_events(Loop *loop, int64_t ns)
     return false;
 }
 
+/* The clock is read as it would be for the window; what a look has found counts as work. */
 static bool wait_events(Loop *loop, int64_t ns)
 {
+    int64_t begin = loop_now_ns(), end;
     bool found = false, rung = false;
-    int64_t begin;
 
-    if (ns == 0 || loop->window.max_ns == 0) {
-        return take_events(loop, ns);
+    count_turn(loop, begin);
+    if (ns == 0) {
+        loop->woke_ns = begin;
+        return take_events(loop, 0);
     }
-    begin = loop_now_ns();
     if (loop->window.ns > 0) {
         found = look_for_a_while(loop, begin, ns);
     }
@@ -397,7 +418,13 @@ static bool wait_events(Loop *loop, int64_t ns)
         loop->unwatched = 0;
         rung = take_events(loop, found ? 0 : ns);
     }
-    poll_window_waited(&loop->window, loop_now_ns() - begin, found);
+    end = loop_now_ns();
+    if (!found) {
+        loop->woke_ns = end;
+    }
+    if (loop->window.max_ns > 0) {
+        poll_window_waited(&loop->window, end - begin, found);
+    }
     return rung;
 }
 

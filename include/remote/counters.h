@@ -19,7 +19,8 @@ typedef struct RemoteCounters {
     uint64_t cfg_reads, cfg_writes;
     uint64_t bar_reads[PCI_NUM_BARS], bar_writes[PCI_NUM_BARS];
     uint64_t interrupts; /* signalled to the peer, INTx and messages, but for those taken back */
-    uint64_t errors;     /* what was wrong with messages, each as a line of the log has it */
+    int64_t slowest_turn_ns; /* that the thread was at work without a look at its socket */
+    uint64_t errors;         /* what was wrong with messages, each as a line of the log has it */
     char last_error[REMOTE_ERROR_MAX]; /* the last of those lines; "": none */
 } RemoteCounters;
 

@@ -50,7 +50,7 @@ typedef struct RemoteMachine {
     PciDev *dev; /* the one behind this connection */
     IoHub iohub;
     LogLimit limit;
-    RemoteCounters counters; /* but interrupts: machine_counters() */
+    RemoteCounters counters; /* as far as they are the machine's own: machine_counters() */
     /* a drain is in progress, and who waits for it */
     bool draining;
     LoopFn *reset_done, *disconnect_done, *cycle_done; /* or NULL */

@@ -146,6 +146,12 @@ void loop_poll_add(Loop *loop, LoopPoll *poll, LoopPollFn *fn, void *opaque);
 /* From any callback. No-op while not registered. */
 void loop_poll_del(LoopPoll *poll);
 
+/* The longest that the loop has been at work from one wait to the next, in nanoseconds: descriptors
+ * were not looked at meanwhile. Neither waiting nor looking for events counts, nor does the turn
+ * under way. Since the loop began, or was told to forget it. */
+int64_t loop_slowest_turn_ns(const Loop *loop);
+void loop_forget_slowest_turn(Loop *loop);
+
 void loop_hook_add(Loop *loop, LoopHook *hook, LoopFn *submit, void *opaque);
 void loop_hook_del(LoopHook *hook);
 

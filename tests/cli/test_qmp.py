@@ -211,6 +211,10 @@ class Disks(QmpCase):
         self.assertEqual(info['config-writes'], 2)
         self.assertEqual(info['bars'][0]['bar'], 0)
         self.assertEqual(info['bars'][0]['writes'], counts['BAR_WRITE'])
+        self.assertEqual((info['interrupts'], info['errors'], info['driver']),
+                         (0, 0, 'lsi53c895a'))
+        self.assertGreater(info['slowest-turn-ns'], 0)
+        self.assertRegex(self.qmp.human('info remote'), r'Slowest turn: \d+\.\d{3} ms\r\n')
         before = counts['BAR_READ']
         self.guest.get(0x14)
         counts = {m['name']: m['count'] for m in self.qmp('query-remote')[0]['messages']}

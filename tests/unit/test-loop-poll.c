@@ -193,6 +193,97 @@ static void test_del(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpuint(f->calls, ==, 0);
 }
 
+typedef struct Slow {
+    Fixture *f;
+    LoopTimer timer;
+    LoopWork quit;
+} Slow;
+
+#define SLOW_NS INT64_C(20000000)
+
+static void on_quit(void *opaque)
+{
+    loop_quit(((Slow *)opaque)->f->loop);
+}
+
+static void work_for_long(void *opaque)
+{
+    Slow *s = opaque;
+    int64_t begin = loop_now_ns();
+
+    while (loop_now_ns() - begin < SLOW_NS) {
+    }
+    loop_yield(&s->quit);
+}
+
+static bool find_for_long(void *opaque)
+{
+    Slow *s = opaque;
+
+    loop_poll_del(&s->f->poll);
+    work_for_long(s);
+    return true;
+}
+
+static void slow_init(Slow *s, Fixture *f, LoopFn *fn)
+{
+    *s = (Slow){ .f = f };
+    loop_work_init(&s->quit, f->loop, on_quit, s);
+    loop_timer_init(&s->timer, f->loop, fn, s);
+}
+
+static void test_slow_turn(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    Slow s;
+
+    slow_init(&s, f, work_for_long);
+    loop_timer_arm(&s.timer, loop_now_ns() + 1);
+    loop_run(f->loop);
+    g_assert_cmpint(loop_slowest_turn_ns(f->loop), >=, SLOW_NS);
+    loop_forget_slowest_turn(f->loop);
+    g_assert_cmpint(loop_slowest_turn_ns(f->loop), ==, 0);
+}
+
+/* What a look finds is handled in it, and is work, too. */
+static void test_slow_find(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    Slow s;
+
+    slow_init(&s, f, work_for_long);
+    open_window(f);
+    loop_forget_slowest_turn(f->loop);
+    f->poll.fn = find_for_long;
+    f->poll.opaque = &s;
+    loop_run(f->loop);
+    g_assert_cmpint(loop_slowest_turn_ns(f->loop), >=, SLOW_NS);
+}
+
+/* Whether waiting is counted: each of several waits would have to be disturbed to look like it. */
+static void check_wait(Fixture *f)
+{
+    unsigned tries = 20;
+    Slow s;
+
+    slow_init(&s, f, on_quit);
+    do {
+        loop_forget_slowest_turn(f->loop);
+        loop_timer_arm(&s.timer, loop_now_ns() + SLOW_NS);
+        while (loop_timer_armed(&s.timer)) {
+            loop_turn(f->loop, -1);
+        }
+        loop_turn(f->loop, 0);
+    } while (loop_slowest_turn_ns(f->loop) >= SLOW_NS && --tries);
+    g_assert_cmpuint(tries, >, 0);
+}
+
+static void test_wait_is_no_turn(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    check_wait(f);
+    open_window(f);
+    check_wait(f);
+    g_assert_cmpuint(f->calls, >, 0);
+}
+
 #define TEST(name) g_test_add("/loop-poll/" #name, Fixture, NULL, setup, test_##name, teardown)
 
 int main(int argc, char **argv)
@@ -205,5 +296,8 @@ int main(int argc, char **argv)
     TEST(timer);
     TEST(post);
     TEST(del);
+    TEST(slow_turn);
+    TEST(slow_find);
+    TEST(wait_is_no_turn);
     return g_test_run();
 }
