@@ -33,7 +33,8 @@ static QMP_LIST(command_infos_type, "[CommandInfo]", command_info_type);
 static QMP_STRUCT(name_type, "NameInfo",
     QMP_OPTIONAL("name", qmp_str, NULL));
 
-static QMP_CHOICE(run_state_type, "RunState", "running", "paused", "io-error", "shutdown");
+static QMP_CHOICE(run_state_type, "RunState", "running", "paused", "io-error", "prelaunch",
+           "shutdown");
 static QMP_STRUCT(status_type, "StatusInfo",
     QMP_MEMBER("running", qmp_bool, "false: devices start no I/O"),
     QMP_MEMBER("singlestep", qmp_bool, "false"),

@@ -145,6 +145,9 @@ static void run_reset(CallPart *part)
 
 static void reset_over(QmpRequest *req, const GPtrArray *parts G_GNUC_UNUSED)
 {
+    if (req->monitor->state == QMP_STOPPED) {
+        req->monitor->run_state = "prelaunch"; /* as QEMU calls it: nothing is under way any more */
+    }
     monitor_event(req->monitor, "RESET",
                   json_pack("{s:b, s:s}", "guest", 0, "reason", "host-qmp-system-reset"));
     qmp_return(req, NULL);
@@ -181,7 +184,10 @@ const QmpEvent qmp_system_events[] = {
     { .name = "SHUTDOWN", .data = &shutdown_data, .help = "The process is about to end." },
     { .name = "STOP", .help = "Devices start no I/O any more." },
     { .name = "RESUME", .help = "Devices go on." },
-    { .name = "RESET", .data = &reset_data, .help = "Devices have been reset by a monitor." },
+    { .name = "RESET", .data = &reset_data, 
+      .help = "Devices have been reset by a monitor. A reset that the client asks for (DEVICE_RESET "
+              "of either protocol: a guest's or its VMM's) sends none, as with the stock remote; "
+              "`query-remote` counts those." },
     { .name = NULL }
 };
 /* clang-format on */

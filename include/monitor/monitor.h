@@ -92,7 +92,8 @@ bool monitor_request_wanted(const QmpRequest *req);
 /* For commands that change something: others wait beyond the answer, until monitor_release(). */
 void monitor_keep(QmpRequest *req);
 void monitor_release(Monitor *monitor);
-/* State and event; what it means for devices is the caller's. run_state: "paused", "io-error". */
+/* State and event; what it means for devices is the caller's. run_state: "paused", "io-error"; a
+ * reset makes it "prelaunch". */
 void monitor_set_stopped(Monitor *monitor, const char *run_state);
 /* I/O has failed, and its disk is told to stop the machine for that. */
 void monitor_stop_on_error(Monitor *monitor);

@@ -3,9 +3,10 @@
 
 import os
 import socket
+import struct
 import unittest
 
-from lsi import Lsi
+from lsi import DEVICE_RESET, Lsi
 from qmp import LSI, QmpCase
 from remote import wait_for
 
@@ -153,10 +154,20 @@ class Disks(QmpCase):
         self.assertEqual(self.guest.until_ready(0), [(6, 0x29, 0)])
         self.assertEqual(self.guest.command(0, 0, READ, 4096), 0)
 
+    def test_reset_by_the_client(self):
+        """It is no event, but counted."""
+        self.guest.sock.sendall(struct.pack('<iIQ', DEVICE_RESET, 0, 0))
+        self.guest.sock.recv(16)
+        counts = {m['name']: m['count'] for m in self.qmp('query-remote')[0]['messages']}
+        self.assertEqual(counts['DEVICE_RESET'], 1)
+        self.assertEqual(self.qmp.events, [])
+
     def test_reset_while_stopped(self):
         self.qmp('stop')
         self.qmp('system_reset')
+        self.assertEqual(self.qmp('query-status')['status'], 'prelaunch')
         self.qmp('cont')
+        self.assertEqual(self.qmp('query-status')['status'], 'running')
         self.guest.write(0x10, 0xc001)
         self.guest.write(0x04, 0x07, 2)
         self.guest.until_ready(0)

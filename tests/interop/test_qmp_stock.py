@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from interop import REMOTE, TOP
 
 sys.path.insert(0, str(TOP / 'tests/cli'))
+from lsi import DEVICE_RESET  # noqa: E402
 from qmp import Qmp  # noqa: E402
 from remote import wait_for  # noqa: E402
 
@@ -115,12 +117,15 @@ class Shapes(unittest.TestCase):
         cls.addClassCleanup(folder.cleanup)
         cls.folder = Path(folder.name)
         (cls.folder / 'disk').write_bytes(bytes(1 << 20))
+        cls.links = []  # the clients' ends of x-remote-object
         cls.sessions = [cls.start(STOCK, 'stock'), cls.start(REMOTE, 'ours')]
 
     @classmethod
     def start(cls, binary, name):
         ours, theirs = socket.socketpair()
         cls.addClassCleanup(ours.close)
+        ours.settimeout(30)
+        cls.links.append(ours)
         path = cls.folder / name
         disk = cls.folder / 'disk'
         process = subprocess.Popen(
@@ -201,6 +206,27 @@ class Shapes(unittest.TestCase):
                          {'query-remote'})
         self.assertEqual({name for meta, name in ours
                           if meta == 'event' and ('event', name) not in stock}, set())
+
+    def test_4_resets_and_states(self):
+        """The same events with the same data, and the same states; none for a client's reset."""
+        def told(qmp, command):
+            qmp(command)
+            if command == 'system_reset':
+                while not any(event['event'] == 'RESET' for event in qmp.events):
+                    qmp.events.append(qmp.receive())
+            status = qmp('query-status')['status']
+            events = [(event['event'], event.get('data')) for event in qmp.events]
+            qmp.events.clear()
+            return status, events
+        for qmp, link in zip(self.sessions, self.links):
+            link.sendall(struct.pack('<iIQ', DEVICE_RESET, 0, 0))
+            self.assertEqual(link.recv(4), bytes([1, 0, 0, 0]))
+            qmp.events.clear()
+        for command in ('query-status', 'system_reset', 'stop', 'stop', 'system_reset', 'cont',
+                        'cont', 'system_reset'):
+            with self.subTest(command=command):
+                stock, ours = [told(qmp, command) for qmp in self.sessions]
+                self.assertEqual(stock, ours)
 
 
 if __name__ == '__main__':
