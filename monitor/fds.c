@@ -65,7 +65,7 @@ void monitor_fds_put(MonitorFds *fds, int fd, const char *name)
     entry->fd = fd;
     entry->name = g_strdup(name);
     entry->set = -1;
-    g_ptr_array_add(fds->list, entry);
+    g_ptr_array_insert(fds->list, 0, entry);
 }
 
 static int64_t unused_set(const MonitorFds *fds)
@@ -93,6 +93,19 @@ int64_t monitor_fds_add(MonitorFds *fds, int fd, int64_t set, const char *opaque
     }
     g_ptr_array_insert(fds->list, (int)at, entry);
     return entry->set;
+}
+
+int monitor_fds_copy(const MonitorFds *fds, int64_t fd)
+{
+    for (unsigned i = 0; i < fds->list->len; i++) {
+        const MonitorFd *entry = g_ptr_array_index(fds->list, i);
+
+        if (entry->fd == fd && !entry->name) {
+            return fcntl(entry->fd, F_DUPFD_CLOEXEC, 0);
+        }
+    }
+    errno = EBADF;
+    return -1;
 }
 
 bool monitor_fds_remove(MonitorFds *fds, int64_t set, int64_t fd)

@@ -12,7 +12,6 @@
  * Main thread.
  */
 #include "monitor/monitor.h"
-#include "monitor/fds.h"
 #include "notify.h"
 #include "session.h"
 #include "util/error.h"
@@ -33,22 +32,19 @@ Monitor *monitor_new(const MonitorConfig *config)
     monitor->state = QMP_RUNNING;
     monitor->run_state = "running";
     monitor->sessions = g_ptr_array_new();
-    monitor->fds = monitor_fds_new();
+    monitor->fds = config->fds;
     monitor->media = g_ptr_array_new_with_free_func(g_free);
     g_queue_init(&monitor->waiting);
-    block_set_opener(config->blocks, monitor_fds_open, monitor->fds);
     return monitor;
 }
 
 void monitor_free(Monitor *monitor)
 {
-    block_set_opener(monitor->config.blocks, NULL, NULL);
     g_assert(monitor_is_idle(monitor) && g_queue_is_empty(&monitor->waiting));
     for (unsigned i = 0; i < monitor->sessions->len; i++) {
         monitor_session_free(g_ptr_array_index(monitor->sessions, i));
     }
     g_ptr_array_free(monitor->sessions, TRUE);
-    monitor_fds_free(monitor->fds);
     g_ptr_array_free(monitor->media, TRUE);
     g_free(monitor->name);
     g_free(monitor);

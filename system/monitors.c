@@ -184,7 +184,6 @@ static bool open_fd(Port *port, GError **errp)
         return false;
     }
     if (port->chardev->fd_listens) {
-        sandbox_need(&port->sys->needs, &listener_sandbox);
         listener_take(&port->listener, fd);
     } else {
         port->in = port->out = fd;
@@ -202,7 +201,6 @@ static bool open_socket(Port *port, GError **errp)
         if (!listener_open(&port->listener, port->chardev->path, errp)) {
             return false;
         }
-        sandbox_need(&port->sys->needs, &listener_sandbox);
         sandbox_need_removal(&port->sys->needs, port->listener.path);
         return true;
     }
@@ -241,6 +239,7 @@ static bool monitors_prepare(System *sys, GError **errp)
         .hmp = sys->registry->hmp,
         .devices = sys->devices,
         .blocks = sys->blocks,
+        .fds = sys->fds,
         .idle = idle,
         .opaque = sys,
     };
@@ -249,6 +248,7 @@ static bool monitors_prepare(System *sys, GError **errp)
         return true;
     }
     sandbox_need(&sys->needs, &monitor_sandbox);
+    sandbox_need(&sys->needs, &listener_sandbox); /* an object may come with one */
     monitors->monitor = monitor_new(&config);
     monitors->monitor->name = g_strdup(sys->name);
     if (!sys->machine->board) { /* which can't be stopped */

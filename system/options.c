@@ -75,6 +75,9 @@ const OptionDesc options[] = {
     { .name = "name", .arg = "[guest=]string[,process=string][,debug-threads=on|off]",
       .stage = OPTION_SETTING, .handle = option_name,
       .help = "names the guest and the process; threads have names in any case" },
+    { .name = "add-fd", .arg = "fd=number,set=number[,opaque=text]",
+      .stage = OPTION_SETTING, .handle = option_add_fd, .handle_early = option_add_fd_done,
+      .help = "puts an inherited descriptor into a set: the file name /dev/fdset/number" },
     { .name = "fd", .arg = "number", .use = OPTION_NO_BOARD,
       .stage = OPTION_SETTING, .handle = option_fd,
       .help = "serves the only PCI device on an inherited socket, without an -object:\n"

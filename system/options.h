@@ -87,10 +87,12 @@ bool option_chroot(System *sys, const OptionItem *item, GError **errp);
 bool option_run_with(System *sys, const OptionItem *item, GError **errp);
 bool option_board(System *sys, const OptionItem *item, GError **errp);
 bool option_monitor(System *sys, const OptionItem *item, GError **errp);
-bool option_chardev(System *sys, const OptionItem *item, GError **errp);  /* chardev.c */
-bool option_machine(System *sys, const OptionItem *item, GError **errp);  /* machine.c */
-bool option_preload(System *sys, const OptionItem *item, GError **errp);  /* modules.c */
-bool option_blockdev(System *sys, const OptionItem *item, GError **errp); /* startup.c */
+bool option_add_fd(System *sys, const OptionItem *item, GError **errp);      /* add-fd.c */
+bool option_add_fd_done(System *sys, const OptionItem *item, GError **errp); /* early */
+bool option_chardev(System *sys, const OptionItem *item, GError **errp);     /* chardev.c */
+bool option_machine(System *sys, const OptionItem *item, GError **errp);     /* machine.c */
+bool option_preload(System *sys, const OptionItem *item, GError **errp);     /* modules.c */
+bool option_blockdev(System *sys, const OptionItem *item, GError **errp);    /* startup.c */
 bool option_drive(System *sys, const OptionItem *item, GError **errp);
 bool option_device(System *sys, const OptionItem *item, GError **errp);
 bool option_object_early(System *sys, const OptionItem *item, GError **errp);

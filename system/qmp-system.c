@@ -185,9 +185,9 @@ const QmpEvent qmp_system_events[] = {
     { .name = "STOP", .help = "Devices start no I/O any more." },
     { .name = "RESUME", .help = "Devices go on." },
     { .name = "RESET", .data = &reset_data, 
-      .help = "Devices have been reset by a monitor. A reset that the client asks for (DEVICE_RESET "
-              "of either protocol: a guest's or its VMM's) sends none, as with the stock remote; "
-              "`query-remote` counts those." },
+      .help = "Devices have been reset by a monitor. A reset that the client asks for "
+              "(DEVICE_RESET of either protocol: a guest's or its VMM's) sends none, as with the "
+              "stock remote; `query-remote` counts those." },
     { .name = NULL }
 };
 /* clang-format on */

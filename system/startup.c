@@ -17,6 +17,7 @@
  * that has ended. The signals that end the process are blocked from the moment there are threads
  * and read from a descriptor; before that they end it at once, as there is nothing to save yet.
  */
+#include "monitor/fds.h"
 #include "system/board.h"
 #include "system/chardev.h"
 #include "system/machine.h"
@@ -125,6 +126,8 @@ void system_init(System *sys, const Registry *registry)
     sys->blocks = block_graph_new(registry->block_drivers, registry->block_engines);
     block_graph_set_modules(sys->blocks, sys->modules);
     block_graph_set_needs(sys->blocks, &sys->needs);
+    sys->fds = monitor_fds_new();
+    block_set_opener(sys->blocks, monitor_fds_open, sys->fds);
     sys->devices = device_tree_new(registry->devices, sys->blocks);
     sys->objects =
         object_set_new(registry->objects, sys->devices, &sys->needs, &object_set_ops, sys);
@@ -443,6 +446,7 @@ void system_fini(System *sys)
     object_set_free(sys->objects);
     device_tree_free(sys->devices);
     block_graph_free(sys->blocks);
+    monitor_fds_free(sys->fds);
     module_set_free(sys->modules);
     machine_clear(sys);
     g_ptr_array_free(sys->chardevs, TRUE);

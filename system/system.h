@@ -11,8 +11,9 @@
 #include "system/registry.h"
 #include "system/sandbox.h"
 
-typedef struct Board Board;       /* system/board.h */
-typedef struct Monitors Monitors; /* system/monitors.h */
+typedef struct Board Board;           /* system/board.h */
+typedef struct Monitors Monitors;     /* system/monitors.h */
+typedef struct MonitorFds MonitorFds; /* monitor/fds.h */
 typedef struct System System;
 
 struct System {
@@ -27,9 +28,10 @@ struct System {
     const MachineType *machine;
     void *machine_state;
     char *machine_origin;
-    char *name; /* -name, or NULL */
-    Monitors *monitors; /* or NULL */
-    bool over;          /* the process ends when everything has */
+    char *name;             /* -name, or NULL */
+    MonitorFds *fds;        /* of -add-fd, and of monitors */
+    Monitors *monitors;     /* or NULL */
+    bool over;              /* the process ends when everything has */
     GPtrArray *board_items; /* OptionItem *: options that say something about a board */
     Board *board;           /* or NULL */
     bool board_live;        /* started, and has not ended */

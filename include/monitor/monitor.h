@@ -51,6 +51,7 @@ typedef struct MonitorConfig {
     const HmpCommand *const *hmp; /* groups as in QmpSchema; NULL: no HMP */
     DeviceTree *devices;
     BlockGraph *blocks;
+    MonitorFds *fds; /* what clients pass goes there */
     /* No command that changes something is under way any more. */
     void (*idle)(void *opaque);
     void *opaque; /* for these, and for commands that know whose it is */
@@ -62,16 +63,16 @@ struct Monitor {
     const char *run_state; /* of query-status */
     char *name;            /* -name, or NULL */
     GPtrArray *sessions;   /* MonitorSession *, owned */
-    MonitorFds *fds;
+    MonitorFds *fds;       /* config's */
     bool watches;
-    GPtrArray *media; /* char *: nodes that blockdev-change-medium has opened */
-    bool changing;    /* a command that changes something is under way */
-    GQueue waiting;   /* QmpRequest: wait for its end */
+    GPtrArray *media;      /* char *: nodes that blockdev-change-medium has opened */
+    bool changing;         /* a command that changes something is under way */
+    GQueue waiting;        /* QmpRequest: wait for its end */
     unsigned node_queries; /* that refer to block nodes, on whatever thread: none may be closed */
-    unsigned posted;  /* calls that have not come back from a device's thread */
+    unsigned posted;       /* calls that have not come back from a device's thread */
 };
 
-/* config is copied. From now on block nodes can be opened by descriptors that clients pass. */
+/* config is copied; what it points to stays the caller's and outlives the monitor. */
 Monitor *monitor_new(const MonitorConfig *config);
 /* Nothing may be under way: see monitor_is_idle(). */
 void monitor_free(Monitor *monitor);

@@ -7,8 +7,8 @@ import struct
 import unittest
 
 from lsi import DEVICE_RESET, Lsi
-from qmp import LSI, QmpCase
-from remote import wait_for
+from qmp import LSI, Qmp, QmpCase
+from remote import LSI_IDS, wait_for
 
 READY = bytes(6)
 READ = bytes([0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0])
@@ -321,6 +321,84 @@ class Objects(QmpCase):
         self.connect(path).close()
         qmp.wait_event('VFU_CLIENT_HANGUP')
         qmp('object-del', id='o0')
+        self.assertIsNone(process.poll())
+
+    def test_listener_with_a_monitor_that_never_listened(self):
+        """Accepting is among the system calls all the same."""
+        ours, theirs = socket.socketpair()
+        process = self.start(*LSI, '-qmp', f'fd:{theirs.fileno()}', fds=[theirs])
+        qmp = Qmp(ours)
+        self.addCleanup(qmp.close)
+        path = self.folder / 'link'
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            added = qmp('add-fd', fds=[listener.fileno()])
+        for number, fd in enumerate((str(added['fd']), f"/dev/fdset/{added['fdset-id']}")):
+            with self.subTest(fd):
+                qmp('object-add', qom_type='x-remote-object', id=f'o{number}', devid='lsi0', fd=fd,
+                    auto_shutdown=False)
+                proxy = self.connect(path)
+                self.assertEqual(proxy.read(), LSI_IDS)
+                proxy.close()
+                qmp.wait_event('VFU_CLIENT_HANGUP')
+                qmp('object-del', id=f'o{number}')
+        self.assertIsNone(process.poll())
+
+    def test_numbers_that_nobody_passed(self):
+        """They may be the monitor's own."""
+        process, qmp = self.start_qmp(*LSI)
+        with open(self.disk(), 'r+b') as image:
+            image_fd = qmp('add-fd', fds=[image.fileno()])['fd']
+        for number in sorted(map(int, os.listdir(f'/proc/{process.pid}/fd'))):
+            with self.subTest(number):
+                self.assert_error('GenericError', 'is not a socket' if number == image_fd else
+                                  f"'{number}' was not passed", qmp, 'object-add',
+                                  qom_type='x-remote-object', id='o0', devid='lsi0',
+                                  fd=str(number))
+        for fd, words in (('7x', "'7x'"), ('/dev/fdset/77', 'No such file'),
+                          ('/dev/fdset/', 'Invalid argument')):
+            self.assert_error('GenericError', words, qmp, 'object-add',
+                              qom_type='x-remote-object', id='o0', devid='lsi0', fd=fd)
+        self.assertEqual(qmp('query-status')['status'], 'running')
+
+    def check_version(self, sock):
+        """The answer to a vfio-user client's VERSION."""
+        body = struct.pack('<HH', 0, 1) + b'{}\0'
+        sock.settimeout(30)
+        sock.sendall(struct.pack('<HHIII', 1, 1, 16 + len(body), 0, 0) + body)
+        number, command, size, flags, error = struct.unpack('<HHIII', sock.recv(16))
+        self.assertEqual(len(sock.recv(size)), size - 16)
+        self.assertEqual((number, command, flags & 15, error), (1, 1, 1, 0))
+
+    def test_vfio_user(self):
+        """Connected and listening, and in both spellings."""
+        process, qmp = self.start_qmp(*LSI, '-machine', 'x-remote,vfio-user=on,auto-shutdown=off')
+        path = self.folder / 'link'
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(str(path))
+        listener.listen()
+        for spelling in ({'socket': {'type': 'fd', 'str': 'link'}}, {'type': 'fd', 'fd': 'link'},
+                         {'fd': 'link'}):
+            for listens in (False, True):
+                with self.subTest(listens=listens, **spelling):
+                    ours, theirs = socket.socketpair()
+                    with ours, theirs:
+                        passed = listener if listens else theirs
+                        qmp('getfd', fdname='link', fds=[passed.fileno()])
+                        qmp('object-add', qom_type='x-vfio-user-server', id='o0', device='lsi0',
+                            **spelling)
+                        theirs.close()
+                        client = self.connect(path).sock if listens else ours
+                        self.check_version(client)
+                        info, = qmp('query-remote')
+                        self.assertEqual((info['protocol'], info['state']),
+                                         ('vfio-user', 'connected'))
+                        qmp('object-del', id='o0')
+                        self.assertEqual(client.recv(1), b'')
+                        client.close()
+                    self.assertEqual(qmp.wait_event('VFU_CLIENT_HANGUP')['vfu-id'], 'o0')
         self.assertIsNone(process.poll())
 
     def test_names_of_files_are_refused(self):

@@ -9,6 +9,7 @@
 #include "hw/scsi/scsi-disk.h"
 #include "hw/scsi/scsi.h"
 #include "monitor/commands.h"
+#include "monitor/fds.h"
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
 
@@ -81,6 +82,7 @@ static const HmpCommand *const hmp[] = { hmp_medium_commands, NULL };
 
 typedef struct QmpFuzz {
     Monitor *monitor;
+    MonitorFds *fds;
     MonitorSession *session;
     DeviceTree *tree;
     BlockGraph *graph;
@@ -104,6 +106,8 @@ static void qmp_fuzz_init(QmpFuzz *fuzz)
     fuzz->graph = block_graph_new(drivers, engines);
     fuzz->tree = device_tree_new(types, fuzz->graph);
     g_assert_nonnull(device_new(fuzz->tree, opts, NULL));
+    fuzz->fds = monitor_fds_new();
+    block_set_opener(fuzz->graph, monitor_fds_open, fuzz->fds);
     fuzz->monitor = monitor_new(&(MonitorConfig){
         .program = "fuzz",
         .version = "1.2.3",
@@ -111,6 +115,7 @@ static void qmp_fuzz_init(QmpFuzz *fuzz)
         .hmp = hmp,
         .devices = fuzz->tree,
         .blocks = fuzz->graph,
+        .fds = fuzz->fds,
         .idle = on_closed,
     });
     fuzz->session =
@@ -184,6 +189,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     settle(&fuzz);
     g_assert_false(monitor_session_is_open(fuzz.session));
     monitor_free(fuzz.monitor);
+    monitor_fds_free(fuzz.fds);
     device_tree_free(fuzz.tree);
     block_graph_free(fuzz.graph);
     return 0;

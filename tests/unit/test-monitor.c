@@ -6,11 +6,13 @@
 #include "block/engine.h"
 #include "hw/core/device.h"
 #include "monitor/call.h"
+#include "monitor/fds.h"
 #include "monitor/monitor.h"
 #include <string.h>
 
 typedef struct Fx {
     Monitor *monitor;
+    MonitorFds *fds;
     DeviceTree *tree;
     BlockGraph *graph;
     Loop *loop;
@@ -124,12 +126,14 @@ static void setup(void)
     fx->tree = device_tree_new(types, fx->graph);
     fx->loop = loop_new("device", NULL);
     fx->thread = g_thread_new("device", thread_main, fx->loop);
+    fx->fds = monitor_fds_new();
     fx->monitor = monitor_new(&(MonitorConfig){
         .program = "test",
         .version = "1.2.3",
         .schema = { .commands = command_groups, .events = event_groups },
         .devices = fx->tree,
         .blocks = fx->graph,
+        .fds = fx->fds,
         .idle = nothing,
     });
 }
@@ -138,6 +142,7 @@ static void teardown(void)
 {
     g_assert_true(monitor_is_idle(fx->monitor));
     monitor_free(fx->monitor);
+    monitor_fds_free(fx->fds);
     loop_quit(fx->loop);
     g_thread_join(fx->thread);
     loop_free(fx->loop);
