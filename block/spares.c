@@ -31,6 +31,9 @@ BlockSpares *block_spares_new(const BlockEngineType *type, unsigned n)
         }
         g_ptr_array_add(spares->list, spare);
     }
+    if (!spares->list->len) {
+        g_clear_pointer(&spares, block_spares_free);
+    }
     return spares;
 }
 

@@ -4,9 +4,9 @@
  * what a peer does wrong is counted, kept and logged.
  *
  * Each counter is a plain field of the machine, incremented where the thing happens: messages in
- * the protocol's server, accesses in the verbs, interrupts in the hub, time in the loop. Nothing is shared between
- * threads, so nothing is atomic. They live on after the connection, as why it ended is asked for
- * afterwards; the next one begins with none.
+ * the protocol's server, accesses in the verbs, interrupts in the hub, time in the loop. Nothing is
+ * shared between threads, so nothing is atomic. They live on after the connection, as why it ended
+ * is asked for afterwards; the next one begins with none.
  *
  * `-d stats` shows them when a connection ends.
  */

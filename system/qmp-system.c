@@ -184,7 +184,7 @@ const QmpEvent qmp_system_events[] = {
     { .name = "SHUTDOWN", .data = &shutdown_data, .help = "The process is about to end." },
     { .name = "STOP", .help = "Devices start no I/O any more." },
     { .name = "RESUME", .help = "Devices go on." },
-    { .name = "RESET", .data = &reset_data, 
+    { .name = "RESET", .data = &reset_data,
       .help = "Devices have been reset by a monitor. A reset that the client asks for "
               "(DEVICE_RESET of either protocol: a guest's or its VMM's) sends none, as with the "
               "stock remote; `query-remote` counts those." },

@@ -137,7 +137,8 @@ static bool filter_install(const SandboxNeeds *needs, SandboxMode mode, GError *
     bool ok = ctx != NULL;
 
     if (!ok) {
-        return error_set(errp, "libseccomp has no filter for this machine");
+        return error_set(errp, mode == SANDBOX_LOG ? "the kernel can't log system calls (seccomp)"
+                                                   : "libseccomp has no filter for this machine");
     }
     ok = add_needs(ctx, needs, errp);
     if (ok && mode == SANDBOX_ON) {

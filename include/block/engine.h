@@ -14,8 +14,8 @@ typedef struct BlockSpares BlockSpares;
 
 struct BlockEngineType {
     const char *name; /* aio= */
-    /* NULL and an error if the kernel or a limit refuses. fd stays the caller's, and so does spares,
-     * which may be NULL: where to get what the kernel gives no more, until stop(). */
+    /* NULL and an error if the kernel or a limit refuses. fd stays the caller's, and so does
+     * spares, which may be NULL: where to get what the kernel gives no more, until stop(). */
     BlockEngine *(*start)(Loop *loop, int fd, BlockSpares *spares, GError **errp);
     void (*stop)(BlockEngine *engine); /* nothing in flight */
     /* READ, WRITE, FLUSH, DISCARD, WRITE_ZEROES, RESIZE on the file as they are in req (offset, iov
@@ -29,7 +29,7 @@ struct BlockEngineType {
     void (*spare_free)(void *spare);
 };
 
-/* n of type's spares, which must have such; fewer if the kernel refuses. */
+/* n of type's spares, which must have such; fewer if the kernel refuses, NULL if it gives none. */
 BlockSpares *block_spares_new(const BlockEngineType *type, unsigned n);
 /* All have been given back. spares may be NULL. */
 void block_spares_free(BlockSpares *spares);
