@@ -112,6 +112,14 @@ def capabilities(binary):
     return found if isinstance(found, dict) else {}
 
 
+def serves_vfio_user(binary):
+    """The stock remote can only be asked for its objects."""
+    said = capabilities(binary).get("protocols")
+    if said is None:
+        return has(binary, "-object", "help", "x-vfio-user-server")
+    return VfioUser.name in said
+
+
 def tells_readiness(binary):
     return "sd-notify" in capabilities(binary).get("features", ())
 
@@ -124,7 +132,7 @@ def pick_protocol(wanted, vm_binary, remote_binary):
     lacks = None
     if not has(vm_binary, "-device", "vfio-user-pci,help", "vfio-user-pci"):
         lacks = f"{vm_binary} has no vfio-user-pci"
-    elif not has(remote_binary, "-object", "help", "x-vfio-user-server"):
+    elif not serves_vfio_user(remote_binary):
         lacks = f"{remote_binary} has no x-vfio-user-server"
     if wanted == "vfio-user":
         if lacks:

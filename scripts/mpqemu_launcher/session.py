@@ -61,10 +61,10 @@ class Readiness:
             raise LaunchError(f"{self.path}: {err.strerror or err}") from err
         self.socket.settimeout(0.05)
 
-    def wait(self, child):
-        """Until it is ready or has ended, which the session will see."""
+    def wait(self, child, called_off):
+        """Until it is ready or has ended, which the session will see, or nobody wants it more."""
         deadline = time.monotonic() + READY_SECONDS
-        while child.running():
+        while child.running() and not called_off():
             with contextlib.suppress(TimeoutError):
                 if b"READY=1" in self.socket.recv(4096).split(b"\n"):
                     break
@@ -131,6 +131,7 @@ class Session:
         self.remotes: List[Child] = []
         self.vm: Optional[Child] = None
         self._said: Optional[Child] = None  # whose end has been reported already
+        self._interrupted = False
         self._undo = contextlib.ExitStack()
         self._vm_popen = vm_popen or {}
         self._remote_popen = {"stdin": subprocess.DEVNULL, **(remote_popen or {})}
@@ -161,9 +162,10 @@ class Session:
             started = [self._start_remote(remote, far, folder) for remote in self.launch.remotes]
             for child, readiness in started:
                 if readiness:
-                    readiness.wait(child)
-            if any(readiness and not child.running() for child, readiness in started):
-                return  # a VM without its device; wait() says why
+                    readiness.wait(child, lambda: self._interrupted)
+            if self._interrupted or any(readiness and not child.running()
+                                        for child, readiness in started):
+                return  # a VM without its device, or one too late; wait() says why
             with pinned(self.launch.vm.cpus):
                 self.vm = Child("VM", self.launch.vm.argv(self.launch.functions(), near),
                                 tuple(inherited), self.events, **self._vm_popen)
@@ -185,6 +187,7 @@ class Session:
 
     def interrupt(self, number):
         """Ends the session as if the signal had come; safe in a signal handler."""
+        self._interrupted = True
         self.events.put(number)
 
     def wait(self, timeout=None):
@@ -196,7 +199,7 @@ class Session:
             self.stop()
             return EXIT_TIMEOUT
         if isinstance(event, int):
-            self.say(f"{signal.Signals(event).name}: ending the VM")
+            self.say(f"{signal.Signals(event).name}: ending the {'VM' if self.vm else 'remotes'}")
             self.stop()
             return 128 + event
         if event is not self.vm:

@@ -115,6 +115,20 @@ client.send(b"word")' "$@"
         self.assertIn('vfio-user: both', said)
         self.assertEqual((self.folder / 'out').read_text(), "b'word'\n")
 
+    def test_remote_is_asked_for_its_capabilities(self):
+        """What they say goes before what its help says."""
+        for protocols, word in (('["mpqemu", "vfio-user"]', 'vfio-user: both programs have it'),
+                                ('["mpqemu"]', 'remote has no x-vfio-user-server')):
+            with self.subTest(protocols):
+                said = f'case $1 in --print-capabilities) echo \'{{"protocols": {protocols}}}\'; ' \
+                       'exit ;; esac; '
+                server = self.SERVER if 'user"' in protocols else SERVE
+                client = self.CLIENT if 'user"' in protocols else \
+                    'case $* in *help) echo "vfio-user-pci options:"; exit ;; esac; sleep 0.1'
+                status, said = self.launch(said + server, client)
+                self.assertEqual(status, 0, said)
+                self.assertIn(word, said)
+
     def test_client_is_not_polling(self):
         disk = self.folder / 'disk'
         disk.touch()

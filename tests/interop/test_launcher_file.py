@@ -193,6 +193,23 @@ class Running(FileCase):
         self.assertIn('exit status 1 before it was ready', done.stderr)
         self.assertFalse((self.folder / 'vm-ran').exists())
 
+    def test_sigterm_before_ready(self):
+        """It isn't waited for a remote that nobody wants any more, and there is no VM."""
+        began = self.folder / 'began'
+        remote = ('case $1 in --print-capabilities) echo \'{"features": ["sd-notify"]}\'; exit ;; '
+                  f'esac; touch {began}; while :; do sleep 0.05; done')
+        argv = self.argv(remote, f'touch {self.folder}/vm-ran')
+        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+            end = time.monotonic() + self.deadline
+            while not began.exists() and time.monotonic() < end:
+                time.sleep(0.01)
+            process.terminate()
+            said = process.stderr.read()
+            self.assertEqual(process.wait(self.deadline), 128 + signal.SIGTERM, said)
+        self.assertIn('SIGTERM: ending the remotes', said)
+        self.assertNotIn('not ready', said)
+        self.assertFalse((self.folder / 'vm-ran').exists())
+
     def test_all_gone_after_sigterm(self):
         """Both ignore what they are asked; neither outlives the launcher."""
         stubborn = 'trap "" TERM; echo $$ > {}; while :; do sleep 0.05; done'
