@@ -68,7 +68,7 @@ static void count(BlockStats *stats, const BlockReq *req)
         return;
     }
     stats->ops[req->op]++;
-    if (req->op != BLOCK_FLUSH && req->op != BLOCK_RESIZE) {
+    if (req->op != BLOCK_FLUSH && req->op != BLOCK_RESIZE && req->op != BLOCK_STATUS) {
         stats->bytes[req->op] += req->bytes;
     }
     if (req->op == BLOCK_WRITE) {
@@ -168,6 +168,11 @@ static bool settle(BlockNode *node, BlockReq *req, int *res)
         if (*res) {
             return true;
         }
+    }
+    if (req->op == BLOCK_STATUS) {
+        req->status = BLOCK_ALLOCATED;
+        req->known = req->bytes;
+        return !req->bytes || !node->has_status;
     }
     if (req->op != BLOCK_READ) {
         if (node->read_only) {

@@ -17,7 +17,8 @@
  * directsync    on            off             off
  * unsafe        off           on              on
  *
- * throttling.* puts a throttle node over the image, which has the drive's id in its place.
+ * copy-on-read=on puts a copy-on-read node over the image, and throttling.* a throttle node over
+ * that; the topmost has the drive's id in the image's place.
  *
  * As in QEMU an image that can't be written is opened for reading; node->demoted tells a disk,
  * which refuses it. if=none only: there is no board that could place a drive by itself.
@@ -31,7 +32,7 @@
 
 typedef struct Drive {
     BlockGraph *graph;
-    Opts *opts; /* becomes those of the top node */
+    Opts *opts;       /* becomes those of the top node */
     Opts *file;       /* "file." */
     Opts *throttling; /* "throttling." */
     char *id;
@@ -40,6 +41,7 @@ typedef struct Drive {
     const BlockDriver *driver;
     BlockNode *file_node; /* opened for probing; else NULL */
     bool write_cache;
+    bool copy_on_read;
     bool probed;
 } Drive;
 
@@ -57,7 +59,6 @@ static const struct Neutral {
     const char *key, *value;
 } neutral[] = {
     { "snapshot", "off" },
-    { "copy-on-read", "off" },
     { "werror", "report" },
     { "rerror", "report" },
 };
@@ -85,6 +86,13 @@ static bool take_interface(Drive *d, GError **errp)
         }
     }
     return true;
+}
+
+static bool take_filters(Drive *d, GError **errp)
+{
+    const char *copy_on_read = opts_get(d->opts, "copy-on-read");
+
+    return !copy_on_read || opt_parse_bool("copy-on-read", copy_on_read, &d->copy_on_read, errp);
 }
 
 static bool take_id(Drive *d, GError **errp)
@@ -366,23 +374,16 @@ static ThrottleGroup *take_group(Drive *d, GError **errp)
     return group;
 }
 
-/* A node over the image, which has the drive's id in its place. */
-static BlockNode *open_throttle(Drive *d, BlockNode *image, GError **errp)
-{
-    ThrottleGroup *group = take_group(d, errp);
-    g_autoptr(Opts) opts = opts_new();
-    BlockNode *node = NULL;
+/* ---- nodes over the image ---- */
 
-    if (group) {
-        opts_set(opts, "driver", "throttle");
-        opts_set(opts, "throttle-group", throttle_group_id(group));
-        opts_set(opts, "file", image->name);
-        opts_set(opts, "discard", image->can_discard ? "unmap" : "ignore");
-        node = block_node_open(d->graph, opts, d->id, false, errp);
-        if (throttle_group_unref(group)) {
-            block_graph_remove_thing(d->graph, BLOCK_THROTTLE_GROUP, d->id);
-        }
-    }
+/* opts has the driver. Takes image along; it is closed if that fails. */
+static BlockNode *open_over(Drive *d, BlockNode *image, Opts *opts, bool nested, GError **errp)
+{
+    BlockNode *node;
+
+    opts_set(opts, "file", image->name);
+    opts_set(opts, "discard", image->can_discard ? "unmap" : "ignore");
+    node = block_node_open(d->graph, opts, nested ? NULL : d->id, nested, errp);
     if (!node) {
         block_close(image);
         return NULL;
@@ -392,19 +393,56 @@ static BlockNode *open_throttle(Drive *d, BlockNode *image, GError **errp)
     return node;
 }
 
+static BlockNode *open_copy_on_read(Drive *d, BlockNode *image, bool nested, GError **errp)
+{
+    g_autoptr(Opts) opts = opts_new();
+
+    opts_set(opts, "driver", "copy-on-read");
+    return open_over(d, image, opts, nested, errp);
+}
+
+static BlockNode *open_throttle(Drive *d, BlockNode *image, GError **errp)
+{
+    ThrottleGroup *group = take_group(d, errp);
+    g_autoptr(Opts) opts = opts_new();
+    BlockNode *node;
+
+    if (!group) {
+        block_close(image);
+        return NULL;
+    }
+    opts_set(opts, "driver", "throttle");
+    opts_set(opts, "throttle-group", throttle_group_id(group));
+    node = open_over(d, image, opts, false, errp);
+    if (throttle_group_unref(group)) {
+        block_graph_remove_thing(d->graph, BLOCK_THROTTLE_GROUP, d->id);
+    }
+    return node;
+}
+
+static BlockNode *open_image(Drive *d, bool throttled, GError **errp)
+{
+    bool nested = d->copy_on_read || throttled;
+    BlockNode *node =
+        takes_path(d->driver) ? open_plain(d, nested, errp) : open_format(d, nested, errp);
+
+    if (node && d->copy_on_read) {
+        node = open_copy_on_read(d, node, throttled, errp);
+    }
+    return node && throttled ? open_throttle(d, node, errp) : node;
+}
+
 static BlockNode *drive_open(Drive *d, GError **errp)
 {
     bool throttled = !opts_empty(d->throttling);
     BlockNode *node;
 
-    if (!take_interface(d, errp) || !take_id(d, errp) || !take_cache(d, errp) ||
-        !take_access(d, errp) || !take_path(d, errp) || !take_format(d, errp)) {
+    if (!take_interface(d, errp) || !take_filters(d, errp) || !take_id(d, errp) ||
+        !take_cache(d, errp) || !take_access(d, errp) || !take_path(d, errp) ||
+        !take_format(d, errp)) {
         return NULL;
     }
-    node = takes_path(d->driver) ? open_plain(d, throttled, errp) : open_format(d, throttled, errp);
-    if (node && throttled) {
-        node = open_throttle(d, node, errp);
-    }
+    node = open_image(d, throttled, errp);
     if (!node) {
         return NULL;
     }

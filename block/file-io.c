@@ -220,6 +220,7 @@ int file_io_run(const FileIo *io, BlockReq *req)
         return !res && (req->how & BLOCK_FUA) ? run_flush(io) : res;
     case BLOCK_RESIZE:
         return run_resize(io, req);
+    case BLOCK_STATUS:
     case BLOCK_N_OPS:
         break;
     }

@@ -16,6 +16,8 @@ BlockNode *filter_open(BlockNode *node, Opts *opts, const char *role, GError **e
     node->align = child->align;
     node->no_flush = node->no_flush || child->no_flush;
     node->can_discard = node->can_discard && child->can_discard;
+    node->has_status = child->has_status;
+    node->unit = child->unit;
     node->demoted = !node->read_only && child->read_only;
     node->read_only = node->read_only || child->read_only;
     return child;

@@ -546,6 +546,7 @@ static bool node_set_common(BlockNode *node, Opts *opts, const char *id, bool ne
     node->can_discard = common.discard == DISCARD_UNMAP;
     node->write_cache = true;
     node->align = 1;
+    node->unit = 1;
     opt_fields_clear(common_opts, &common);
     return ok;
 }

@@ -318,6 +318,7 @@ void qcow2_change_end(Qcow2Op *op);
 /* ---- qcow2-read.c ---- */
 
 void qcow2_read(Qcow2Op *op);
+void qcow2_status(Qcow2Op *op);
 
 /* ---- qcow2-refcount.c: in the lane ---- */
 

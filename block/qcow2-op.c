@@ -16,6 +16,7 @@
  * when the requests that may still be reading or writing it, the older ones, are over.
  */
 #include "qcow2-internal.h"
+#include "block/transfer.h"
 #include <errno.h>
 
 Qcow2Op *qcow2_op_new(Qcow2State *s, BlockReq *req)
@@ -127,24 +128,14 @@ void qcow2_op_buf(Qcow2Op *op, BlockOp kind, uint32_t flags, uint64_t offset, vo
 unsigned qcow2_op_slice(Qcow2Op *op, uint64_t pos, uint64_t len, const struct iovec **iov)
 {
     const BlockReq *req = op->req;
-    unsigned n = 0;
+    unsigned n;
 
     if (pos == 0 && len == req->bytes) {
         *iov = req->iov;
         return req->niov;
     }
     g_free(op->iov);
-    op->iov = g_new(struct iovec, req->niov);
-    for (unsigned i = 0; i < req->niov && len > 0; i++) {
-        if (pos >= req->iov[i].iov_len) {
-            pos -= req->iov[i].iov_len;
-            continue;
-        }
-        op->iov[n].iov_base = (uint8_t *)req->iov[i].iov_base + pos;
-        op->iov[n].iov_len = MIN(req->iov[i].iov_len - pos, len);
-        len -= op->iov[n++].iov_len;
-        pos = 0;
-    }
+    op->iov = iov_part(req->iov, req->niov, pos, len, &n);
     *iov = op->iov;
     return n;
 }

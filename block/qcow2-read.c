@@ -10,6 +10,8 @@
  * Most requests are one piece: one request to the file and no copy. A cluster that begins in the
  * file and ends behind it is zeros there (the last one of an image that was never written to its
  * end); one that begins behind the end is an error, as of an image that was truncated.
+ *
+ * STATUS is the map's first piece. Whether an unallocated one reads as zeros the backing node says.
  */
 #include "qcow2-internal.h"
 #include "block/transfer.h"
@@ -169,4 +171,56 @@ static void read_next(Qcow2Op *op)
 void qcow2_read(Qcow2Op *op)
 {
     read_next(op);
+}
+
+/* ---- status ---- */
+
+static void backing_said(Qcow2Op *op, int res)
+{
+    op->req->status = op->sub.status & BLOCK_ZERO;
+    op->req->known = op->sub.known;
+    qcow2_op_end(op, res);
+}
+
+static void status_of(Qcow2Op *op, const Qcow2Map *map)
+{
+    BlockNode *backing = op->s->node->backing;
+    BlockReq *req = op->req;
+
+    req->known = map->bytes;
+    if (map->kind != QCOW2_UNALLOCATED) {
+        req->status = BLOCK_ALLOCATED | (map->kind == QCOW2_ZEROS ? BLOCK_ZERO : 0);
+        qcow2_op_end(op, 0);
+    } else if (!backing || req->offset >= backing->size) {
+        req->status = BLOCK_ZERO;
+        qcow2_op_end(op, 0);
+    } else {
+        qcow2_op_io(op, backing,
+                    (BlockReq){
+                        .op = BLOCK_STATUS,
+                        .offset = req->offset,
+                        .bytes = MIN(map->bytes, backing->size - req->offset),
+                    },
+                    backing_said);
+    }
+}
+
+static void status_try(Qcow2Op *op, int res)
+{
+    Qcow2Map map;
+
+    if (!res) {
+        res = qcow2_map(op->s, op->req->offset, op->req->bytes, qcow2_op_wait(op, status_try),
+                        &map);
+    }
+    if (!res) {
+        status_of(op, &map);
+    } else if (res != QCOW2_PENDING) {
+        qcow2_op_end(op, res);
+    }
+}
+
+void qcow2_status(Qcow2Op *op)
+{
+    status_try(op, 0);
 }

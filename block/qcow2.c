@@ -370,6 +370,8 @@ static bool open_image(BlockNode *node, Qcow2State *s, GError **errp)
     find_codec(node, s);
     node->size = s->h.size - s->h.size % 512;
     node->align = 1;
+    node->has_status = true;
+    node->unit = s->cluster_size;
     node->filename = g_strdup(node->file->filename);
     return true;
 }
@@ -420,6 +422,7 @@ static void (*const starts[BLOCK_N_OPS])(Qcow2Op *op) = {
     [BLOCK_READ] = qcow2_read,          [BLOCK_WRITE] = qcow2_write,
     [BLOCK_FLUSH] = qcow2_flush,        [BLOCK_DISCARD] = qcow2_discard,
     [BLOCK_WRITE_ZEROES] = qcow2_write, [BLOCK_RESIZE] = qcow2_resize,
+    [BLOCK_STATUS] = qcow2_status,
 };
 
 static void qcow2_submit(BlockNode *node, BlockReq *req)

@@ -54,6 +54,8 @@ static bool raw_open(BlockNode *node, Opts *opts, GError **errp)
     node->can_grow = file->can_grow && !s->size;
     node->no_flush = node->no_flush || file->no_flush;
     node->can_discard = node->can_discard && file->can_discard;
+    node->has_status = file->has_status;
+    node->unit = file->unit;
     node->demoted = !node->read_only && file->read_only;
     node->read_only = node->read_only || file->read_only;
     return true;
@@ -68,6 +70,8 @@ static void sub_done(BlockReq *req)
     RawSub *raw = (RawSub *)req;
 
     raw->req->priv = NULL;
+    raw->req->status = req->status;
+    raw->req->known = req->known;
     block_complete(raw->req, req->res);
     g_free(raw);
 }

@@ -4,7 +4,7 @@
  * node names its group, an -object throttle-group; -drive throttling.* makes one of its own, or
  * shares one by throttling.group=.
  *
- * Flushes move no data and don't wait, and neither does what is cancelled.
+ * Flushes and questions of status move no data and don't wait, and neither does what is cancelled.
  *
  * On the node's loop.
  */
@@ -74,7 +74,7 @@ static void throttle_submit(BlockNode *node, BlockReq *req)
 {
     ThrottleState *s = node->state;
 
-    if (req->op == BLOCK_FLUSH) {
+    if (req->op == BLOCK_FLUSH || req->op == BLOCK_STATUS) {
         filter_pass(node->file, req);
     } else {
         throttle_member_submit(&s->member, req);

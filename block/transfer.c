@@ -85,6 +85,26 @@ void iov_to_buf(const struct iovec *iov, unsigned niov, uint64_t pos, void *buf,
     iov_walk(iov, niov, pos, len, piece_save, &buf);
 }
 
+struct iovec *iov_part(const struct iovec *iov, unsigned niov, uint64_t pos, uint64_t len,
+                       unsigned *parts)
+{
+    struct iovec *part = g_new(struct iovec, niov);
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < niov && len > 0; i++) {
+        if (pos >= iov[i].iov_len) {
+            pos -= iov[i].iov_len;
+            continue;
+        }
+        part[n].iov_base = (char *)iov[i].iov_base + pos;
+        part[n].iov_len = MIN(iov[i].iov_len - pos, len);
+        len -= part[n++].iov_len;
+        pos = 0;
+    }
+    *parts = n;
+    return part;
+}
+
 const struct iovec *transfer_rest(BlockReq *req, unsigned *niov)
 {
     uint64_t skip = req->progress;

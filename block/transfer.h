@@ -13,6 +13,10 @@ void iov_from_buf(const struct iovec *iov, unsigned niov, uint64_t pos, const vo
                   size_t len);
 void iov_to_buf(const struct iovec *iov, unsigned niov, uint64_t pos, void *buf, size_t len);
 
+/* Bytes [pos, pos + len) as a list of their own, of *parts; the caller frees it. */
+struct iovec *iov_part(const struct iovec *iov, unsigned niov, uint64_t pos, uint64_t len,
+                       unsigned *parts);
+
 /* The part of req's iov that has not been transferred; valid until the next step. */
 const struct iovec *transfer_rest(BlockReq *req, unsigned *niov);
 

@@ -72,6 +72,9 @@ static const BlockDriver *const block_drivers[] = {
 #ifdef CONFIG_BLOCK_THROTTLE
     &block_throttle_driver,
 #endif
+#ifdef CONFIG_BLOCK_COPY_ON_READ
+    &block_copy_on_read_driver,
+#endif
     NULL
 };
 

@@ -46,6 +46,7 @@ typedef enum BlockOp {
     BLOCK_DISCARD,
     BLOCK_WRITE_ZEROES,
     BLOCK_RESIZE, /* node->size becomes bytes; -ENOTSUP if the driver or the file can't */
+    BLOCK_STATUS, /* what stands for the range: req->status */
     BLOCK_N_OPS,
 } BlockOp;
 
@@ -54,6 +55,12 @@ enum {
     BLOCK_MAY_UNMAP = 1u << 1, /* WRITE_ZEROES: may deallocate */
     BLOCK_GROW = 1u << 2,      /* WRITE, WRITE_ZEROES of a format driver: may reach past the end of
                                   a node that can_grow; elsewhere that is -ENOSPC */
+};
+
+/* Of a range of a node. */
+enum {
+    BLOCK_ALLOCATED = 1u << 0, /* the node's own image has it, not one behind it; or nobody knows */
+    BLOCK_ZERO = 1u << 1,      /* reads as zeros */
 };
 
 struct BlockReq {
@@ -67,6 +74,8 @@ struct BlockReq {
     void (*done)(BlockReq *req);
     /* set at done: 0 or -errno. READ and WRITE are whole or failed, never short. */
     int res;
+    uint32_t status; /* STATUS: BLOCK_ALLOCATED, BLOCK_ZERO of the first `known` bytes; what is */
+    uint64_t known;  /* behind them is to be asked for anew. At least 1 */
     /* the block layer's own until done */
     BlockNode *node;
     uint32_t how;       /* flags as a driver has to take them: write_cache, no_flush and
@@ -95,7 +104,7 @@ typedef struct BlockDriver {
      * Sets the driver's options that say the same. */
     bool (*parse_filename)(const char *filename, Opts *opts, GError **errp);
     /* Main thread; options are in node->state, the common ones in node. Opens, sets node->size,
-     * align, read_only, can_discard, can_grow. Child nodes come by block_open_child(), and
+     * align, read_only, can_discard, can_grow, has_status, unit. Child nodes come by block_open_child(), and
      * block_setup_io() reads them. On failure nothing is left behind but the children, and close()
      * is not called. */
     bool (*open)(BlockNode *node, Opts *opts, GError **errp);
@@ -178,6 +187,8 @@ struct BlockNode {
                           block_submit() adds FUA to each write */
     bool no_flush;    /* cache=unsafe: FLUSH and FUA are not passed on */
     bool can_discard; /* discard=unmap and the driver can */
+    bool has_status;  /* submit takes BLOCK_STATUS; else all is BLOCK_ALLOCATED */
+    uint32_t unit;    /* bytes that are allocated together; 1: it makes no difference */
     BlockStats stats;
     /* the block layer's own */
     BlockUser *users;   /* devices that have taken it */

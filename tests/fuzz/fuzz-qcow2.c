@@ -83,6 +83,7 @@ static void exercise(BlockNode *node)
         BlockOp op;
         uint64_t offset, bytes;
     } steps[] = {
+        { BLOCK_STATUS, 0, CHUNK },
         { BLOCK_WRITE, 512, 1024 },
         { BLOCK_WRITE_ZEROES, 2048, 8192 },
         { BLOCK_DISCARD, 4096, 65536 },
