@@ -135,7 +135,8 @@ static bool applies(const Rule *rule, const BlockReq *req)
 {
     uint64_t at = (uint64_t)rule->sector * SECTOR;
 
-    if (req->op == BLOCK_STATUS || rule->used || (rule->event != EVENT_NONE && rule->event != (int)event_of(req))) {
+    if (req->op == BLOCK_STATUS || rule->used ||
+        (rule->event != EVENT_NONE && rule->event != (int)event_of(req))) {
         return false;
     }
     return rule->sector < 0 ||

@@ -154,7 +154,7 @@ static void sub_submit(BlockBounce *b, BounceStep step, BlockOp op, uint64_t fro
         .niov = 1,
     };
     block_req_begin(node, &b->sub, bounce_next);
-    b->sub.how = op == BLOCK_WRITE ? b->req->how & BLOCK_FUA : 0;
+    b->sub.how = op == BLOCK_WRITE ? b->req->how & (BLOCK_FUA | BLOCK_GROW) : 0;
     node->driver->submit(node, &b->sub);
 }
 

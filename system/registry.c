@@ -66,6 +66,9 @@ static const BlockDriver *const block_drivers[] = {
 #ifdef CONFIG_BLKDEBUG
     &block_blkdebug_driver,
 #endif
+#ifdef CONFIG_BLKLOGWRITES
+    &block_blklogwrites_driver,
+#endif
 #ifdef CONFIG_BLOCK_NULL
     &block_null_co_driver,
 #endif
