@@ -2,7 +2,7 @@
 /*
  * The way of a request through a node.
  *
- *   block_submit()   settle: bounds, read-only, what needs no driver at all, FUA
+ *   block_submit()   settle: bounds, read-only, what needs no driver at all, zeros, FUA
  *   bounce_submit()  alignment, order of overlapping writes
  *   driver->submit   format drivers pass on or make requests for node->file; file drivers give it
  *                    to their engine
@@ -49,6 +49,7 @@ void block_req_begin(BlockNode *node, BlockReq *req, LoopFn *finished)
     req->priv = NULL;
     req->write_next = NULL;
     req->write_prev = NULL;
+    req->detected = false;
     req->rmw = false;
     req->waiting = false;
     loop_work_init(&req->work, node->loop, finished, req);
@@ -97,6 +98,9 @@ static void request_finished(void *opaque)
           node->name, req->op, req->offset, req->bytes, req->res);
     g_clear_pointer(&req->rest, g_free);
     bounce_end(req);
+    if (req->detected) {
+        req->op = BLOCK_WRITE;
+    }
     count(&node->stats, req);
     if (req->op == BLOCK_RESIZE && !req->res) {
         resized(node, req->bytes);
@@ -110,6 +114,17 @@ static void request_finished(void *opaque)
     req->done(req);
 }
 
+/* Before the flags are settled. The submitter's memory may be the guest's: what it stores there
+ * meanwhile is written later, or not, as with any write. */
+static void detect_zeroes(const BlockNode *node, BlockReq *req)
+{
+    if (node->detect_zeroes != BLOCK_DETECT_OFF && req->op == BLOCK_WRITE &&
+        iov_is_zero(req->iov, req->niov)) {
+        req->op = BLOCK_WRITE_ZEROES;
+        req->detected = true;
+    }
+}
+
 /* Flags as the driver has to take them. */
 static uint32_t settle_flags(const BlockNode *node, const BlockReq *req)
 {
@@ -117,6 +132,9 @@ static uint32_t settle_flags(const BlockNode *node, const BlockReq *req)
 
     if (req->op != BLOCK_WRITE && req->op != BLOCK_WRITE_ZEROES) {
         return 0;
+    }
+    if (req->detected && node->detect_zeroes == BLOCK_DETECT_UNMAP) {
+        how |= BLOCK_MAY_UNMAP;
     }
     if (!node->write_cache) {
         how |= BLOCK_FUA;
@@ -202,6 +220,7 @@ void block_submit(BlockNode *node, BlockReq *req)
         block_complete(req, res);
         return;
     }
+    detect_zeroes(node, req);
     req->how = settle_flags(node, req);
     bounce_submit(req);
 }

@@ -197,11 +197,6 @@ static void copy_done(CorOp *op)
     piece_done(op, 0);
 }
 
-static bool is_zero(const uint8_t *p, size_t len)
-{
-    return p[0] == 0 && memcmp(p, p + 1, len - 1) == 0;
-}
-
 /* How many of the bytes from `at` on, in whole clusters, are all zeros or all not. */
 static uint64_t run_length(const CorOp *op, uint64_t at, bool *zero)
 {

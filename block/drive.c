@@ -22,6 +22,9 @@
  *
  * As in QEMU an image that can't be written is opened for reading; node->demoted tells a disk,
  * which refuses it. if=none only: there is no board that could place a drive by itself.
+ *
+ * Without anything that says what the image is, a -drive is the id of an empty drive (graph.c keeps
+ * these), for a scsi-cd that gets its medium from the monitor.
  */
 #include "block/graph.h"
 #include "block/probe.h"
@@ -108,7 +111,7 @@ static bool take_id(Drive *d, GError **errp)
     if (id) {
         d->id = g_strdup(id);
     } else {
-        for (unsigned i = 0; !d->id || block_find(d->graph, d->id); i++) {
+        for (unsigned i = 0; !d->id || !block_name_free(d->graph, d->id, NULL); i++) {
             g_free(d->id);
             d->id = g_strdup_printf("none%u", i);
         }
@@ -209,8 +212,7 @@ static bool take_file_driver(Drive *d, GError **errp)
             return false;
         }
     }
-    return (name && !takes_path(d->protocol)) ||
-           error_set(errp, "Option 'file' is missing: a drive without a medium is not supported");
+    return (name && !takes_path(d->protocol)) || error_set(errp, "Option 'file' is missing");
 }
 
 /* "file:PATH" is PATH; another protocol isn't a path at all. */
@@ -336,7 +338,7 @@ static BlockNode *open_plain(Drive *d, bool nested, GError **errp)
         return NULL;
     }
     if (!d->path) {
-        error_set(errp, "Option 'file' is missing: a drive without a medium is not supported");
+        error_set(errp, "Option 'file' is missing");
         return NULL;
     }
     opts_set(d->opts, "filename", d->path);
@@ -457,6 +459,17 @@ static BlockNode *drive_open(Drive *d, GError **errp)
     return node;
 }
 
+static void drive_clear(Drive *d)
+{
+    if (d->file_node) {
+        block_close(d->file_node);
+    }
+    opts_free(d->file);
+    opts_free(d->throttling);
+    g_free(d->id);
+    g_free(d->path);
+}
+
 BlockNode *block_open_drive(BlockGraph *graph, Opts *opts, GError **errp)
 {
     Drive d = { .graph = graph, .opts = opts };
@@ -465,12 +478,55 @@ BlockNode *block_open_drive(BlockGraph *graph, Opts *opts, GError **errp)
     d.file = opts_take_sub(opts, "file");
     d.throttling = opts_take_sub(opts, "throttling");
     node = drive_open(&d, errp);
-    if (d.file_node) {
-        block_close(d.file_node);
-    }
-    opts_free(d.file);
-    opts_free(d.throttling);
-    g_free(d.id);
-    g_free(d.path);
+    drive_clear(&d);
     return node;
+}
+
+/* ---- a drive without a medium ---- */
+
+/* Does anything say what the image is, or what is to be put over it? */
+static bool says_image(const Opts *opts, const Drive *d)
+{
+    static const char *const keys[] = { "file", "format", "driver", "node-name" };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (opts_peek(opts, keys[i])) {
+            return true;
+        }
+    }
+    return !opts_empty(d->file) || !opts_empty(d->throttling);
+}
+
+/* As for a drive with an image; it is opened by who changes the medium, in ways of its own. */
+static bool add_empty(Drive *d, GError **errp)
+{
+    static const char *const unused[] = { "read-only",    "auto-read-only", "aio",
+                                          "cache.direct", "cache.no-flush", "discard",
+                                          "detect-zeroes" };
+
+    if (!take_interface(d, errp) || !take_filters(d, errp) || !take_id(d, errp) ||
+        !take_cache(d, errp) || !take_access(d, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(unused); i++) {
+        opts_get(d->opts, unused[i]);
+    }
+    if (!opts_check_used(d->opts, "Block format 'none' does not support the option '%s'", errp)) {
+        return false;
+    }
+    block_empty_add(d->graph, d->id);
+    return true;
+}
+
+bool block_add_drive(BlockGraph *graph, Opts *opts, GError **errp)
+{
+    Drive d = { .graph = graph, .opts = opts };
+    bool empty, ok;
+
+    d.file = opts_take_sub(opts, "file");
+    d.throttling = opts_take_sub(opts, "throttling");
+    empty = !says_image(opts, &d);
+    ok = empty ? add_empty(&d, errp) : drive_open(&d, errp) != NULL;
+    drive_clear(&d);
+    return ok;
 }

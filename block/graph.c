@@ -40,6 +40,7 @@ struct BlockGraph {
     ModuleSet *modules;  /* or NULL */
     SandboxNeeds *needs; /* or NULL */
     GHashTable *things;  /* by "KIND:ID" */
+    GHashTable *empty;   /* ids of drives without a medium, EMPTY_FREE or EMPTY_USED */
     unsigned n_auto;
     Loop *setup_loop;    /* of block_setup_io(); NULL until it is needed */
     BlockSpares *spares; /* or NULL */
@@ -48,6 +49,8 @@ struct BlockGraph {
     bool sealed;
     void *opener_opaque;
 };
+
+enum { EMPTY_FREE = 1, EMPTY_USED };
 
 /* What every node takes. */
 typedef struct CommonOpts {
@@ -59,7 +62,7 @@ typedef struct CommonOpts {
 
 enum { DISCARD_IGNORE, DISCARD_UNMAP };
 static const char *const discard_names[] = { "ignore", "unmap", NULL };
-static const char *const detect_zeroes_names[] = { "off", NULL };
+const char *const block_detect_names[] = { "off", "on", "unmap", NULL };
 
 static const OptDesc common_opts[] = {
     { .name = "node-name",
@@ -90,8 +93,8 @@ static const OptDesc common_opts[] = {
     { .name = "detect-zeroes",
       .type = OPT_ENUM,
       .offset = offsetof(CommonOpts, detect_zeroes),
-      .names = detect_zeroes_names,
-      .help = "off" },
+      .names = block_detect_names,
+      .help = "write zeros as zeros, not as data; unmap: they may be deallocated" },
     { 0 },
 };
 
@@ -116,6 +119,7 @@ BlockGraph *block_graph_new(const BlockDriver *const *drivers,
     graph->codecs = g_ptr_array_new();
     graph->names = g_hash_table_new(g_str_hash, g_str_equal);
     graph->things = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    graph->empty = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     pthread_mutex_init(&graph->mutex, NULL);
     return graph;
 }
@@ -244,6 +248,32 @@ BlockNode *block_find(BlockGraph *graph, const char *name)
     return g_hash_table_lookup(graph->names, name);
 }
 
+/* --- drives without a medium --- */
+
+void block_empty_add(BlockGraph *graph, const char *id)
+{
+    g_hash_table_insert(graph->empty, g_strdup(id), GINT_TO_POINTER(EMPTY_FREE));
+}
+
+bool block_drive_is_empty(const BlockGraph *graph, const char *id)
+{
+    return g_hash_table_contains(graph->empty, id);
+}
+
+bool block_empty_use(BlockGraph *graph, const char *id, GError **errp)
+{
+    if (GPOINTER_TO_INT(g_hash_table_lookup(graph->empty, id)) != EMPTY_FREE) {
+        return error_set(errp, "Drive '%s' is already in use by another device", id);
+    }
+    g_hash_table_insert(graph->empty, g_strdup(id), GINT_TO_POINTER(EMPTY_USED));
+    return true;
+}
+
+void block_empty_unuse(BlockGraph *graph, const char *id)
+{
+    block_empty_add(graph, id);
+}
+
 /* --- edges --- */
 
 void block_add_child(BlockNode *parent, BlockNode *child, const char *role, bool owned)
@@ -362,6 +392,7 @@ void block_graph_free(BlockGraph *graph)
     g_ptr_array_unref(graph->codecs);
     g_hash_table_unref(graph->names);
     g_hash_table_unref(graph->things);
+    g_hash_table_unref(graph->empty);
     g_clear_pointer(&graph->setup_loop, loop_free);
     block_spares_free(graph->spares);
     pthread_mutex_destroy(&graph->mutex);
@@ -478,6 +509,9 @@ bool block_name_free(BlockGraph *graph, const char *name, GError **errp)
 {
     const BlockNode *other = block_find(graph, name);
 
+    if (block_drive_is_empty(graph, name)) {
+        return error_set(errp, "Duplicate ID '%s' for drive", name);
+    }
     if (!other) {
         return true;
     }
@@ -531,19 +565,27 @@ static const BlockDriver *find_driver_to_open(BlockGraph *graph, const char *nam
     return driver;
 }
 
+static bool check_common(const CommonOpts *common, GError **errp)
+{
+    return common->detect_zeroes != BLOCK_DETECT_UNMAP || common->discard == DISCARD_UNMAP ||
+           error_set(errp, "setting detect-zeroes to unmap is not allowed without setting discard "
+                           "operation to unmap");
+}
+
 static bool node_set_common(BlockNode *node, Opts *opts, const char *id, bool nested, GError **errp)
 {
     CommonOpts common = { 0 };
     bool ok;
 
     opt_fields_default(common_opts, &common);
-    ok = opt_fields_set(common_opts, &common, opts, errp) &&
+    ok = opt_fields_set(common_opts, &common, opts, errp) && check_common(&common, errp) &&
          node_set_name(node, common.node_name, id, nested, errp);
     node->read_only = common.read_only;
     node->auto_read_only = common.auto_read_only;
     node->direct = common.direct;
     node->no_flush = common.no_flush;
     node->can_discard = common.discard == DISCARD_UNMAP;
+    node->detect_zeroes = common.detect_zeroes;
     node->write_cache = true;
     node->align = 1;
     node->unit = 1;

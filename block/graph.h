@@ -38,6 +38,8 @@ const BlockDriver *block_driver_find(const BlockGraph *graph, const char *name, 
 bool block_name_valid(const char *name);
 /* False and an error if a node or -drive has that name. */
 bool block_name_free(BlockGraph *graph, const char *name, GError **errp);
+/* id, which is free, becomes that of a drive without a medium. */
+void block_empty_add(BlockGraph *graph, const char *id);
 /* id: of the -drive, else NULL; the node-name too if opts has none. nested: needs no name. */
 BlockNode *block_node_open(BlockGraph *graph, Opts *opts, const char *id, bool nested,
                            GError **errp);

@@ -210,8 +210,8 @@ static void status_try(Qcow2Op *op, int res)
     Qcow2Map map;
 
     if (!res) {
-        res = qcow2_map(op->s, op->req->offset, op->req->bytes, qcow2_op_wait(op, status_try),
-                        &map);
+        res =
+            qcow2_map(op->s, op->req->offset, op->req->bytes, qcow2_op_wait(op, status_try), &map);
     }
     if (!res) {
         status_of(op, &map);

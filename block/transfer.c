@@ -85,6 +85,16 @@ void iov_to_buf(const struct iovec *iov, unsigned niov, uint64_t pos, void *buf,
     iov_walk(iov, niov, pos, len, piece_save, &buf);
 }
 
+bool iov_is_zero(const struct iovec *iov, unsigned niov)
+{
+    for (unsigned i = 0; i < niov; i++) {
+        if (!is_zero(iov[i].iov_base, iov[i].iov_len)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 struct iovec *iov_part(const struct iovec *iov, unsigned niov, uint64_t pos, uint64_t len,
                        unsigned *parts)
 {

@@ -4,6 +4,7 @@
 #define BLOCK_TRANSFER_H
 
 #include "block/block.h"
+#include <string.h>
 #include <sys/types.h>
 
 uint64_t iov_bytes(const struct iovec *iov, unsigned niov);
@@ -13,6 +14,11 @@ void iov_from_buf(const struct iovec *iov, unsigned niov, uint64_t pos, const vo
                   size_t len);
 void iov_to_buf(const struct iovec *iov, unsigned niov, uint64_t pos, void *buf, size_t len);
 
+bool iov_is_zero(const struct iovec *iov, unsigned niov);
+static inline bool is_zero(const uint8_t *p, size_t len)
+{
+    return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
+}
 /* Bytes [pos, pos + len) as a list of their own, of *parts; the caller frees it. */
 struct iovec *iov_part(const struct iovec *iov, unsigned niov, uint64_t pos, uint64_t len,
                        unsigned *parts);

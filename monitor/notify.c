@@ -71,10 +71,9 @@ static bool may_tell(Watch *watch)
     return watch->told++ < EVENTS_MAX;
 }
 
-static json_t *device_data(const Device *dev, const BlockNode *node)
+static json_t *device_data(const Device *dev, const ScsiDiskInfo *disk)
 {
-    return json_pack("{s:s, s:s}", "device", node && node->id ? node->id : "", "id",
-                     device_name(dev));
+    return json_pack("{s:s, s:s}", "device", disk->drive, "id", device_name(dev));
 }
 
 static void on_error(void *opaque, ScsiDev *dev, const ScsiIoError *error)
@@ -93,7 +92,7 @@ static void on_error(void *opaque, ScsiDev *dev, const ScsiIoError *error)
         return;
     }
     scsi_disk_info(dev->dev, &disk);
-    data = device_data(dev->dev, disk.node);
+    data = device_data(dev->dev, &disk);
     if (disk.node) {
         json_object_set_new(data, "node-name", json_string(disk.node->name));
     }
@@ -113,7 +112,7 @@ static void on_tray(void *opaque, ScsiDev *dev, bool open)
 
     if (may_tell(watch)) {
         scsi_disk_info(dev->dev, &disk);
-        data = device_data(dev->dev, disk.node);
+        data = device_data(dev->dev, &disk);
         json_object_set_new(data, "tray-open", json_boolean(open));
         tell(watch, "DEVICE_TRAY_MOVED", data, false);
     }

@@ -33,7 +33,7 @@ static QMP_STRUCT(node_type, "BlockDeviceInfo",
     QMP_MEMBER("drv", qmp_str, NULL),
     QMP_MEMBER("backing_file_depth", qmp_int, NULL),
     QMP_MEMBER("encrypted", qmp_bool, "false"),
-    QMP_MEMBER("detect_zeroes", qmp_str, "off"),
+    QMP_MEMBER("detect_zeroes", qmp_str, "off, on or unmap"),
     QMP_MEMBER("bps", qmp_int, "0: no limit; so are the others"),
     QMP_MEMBER("bps_rd", qmp_int, NULL),
     QMP_MEMBER("bps_wr", qmp_int, NULL),
@@ -140,7 +140,7 @@ static json_t *node_json(const BlockNode *node)
         json_pack("{s:I, s:o, s:s, s:b}", "virtual-size", (json_int_t)node->size, "filename",
                   valid_string(file), "format", node->driver->name, "dirty-flag", 0);
     json_t *info = json_pack("{s:s, s:o, s:b, s:s, s:s, s:b, s:i, s:i, s:o}", "detect_zeroes",
-                             "off", "image", image, "ro", node->read_only, "node-name", node->name,
+                             block_detect_names[node->detect_zeroes], "image", image, "ro", node->read_only, "node-name", node->name,
                              "drv", node->driver->name, "encrypted", 0, "backing_file_depth",
                              backing_depth(node), "write_threshold", 0, "file", valid_string(file));
     static const char *const limits[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
@@ -341,11 +341,6 @@ static json_t *qdev_json(const Device *dev)
     return json_string(dev->id ? dev->id : path);
 }
 
-static const char *drive_id(const BlockNode *node)
-{
-    return node && node->id ? node->id : "";
-}
-
 static json_t *disk_json(const void *item)
 {
     const Device *dev = item;
@@ -353,9 +348,8 @@ static json_t *disk_json(const void *item)
     json_t *info;
 
     scsi_disk_info(dev, &disk);
-    info =
-        json_pack("{s:s, s:b, s:b, s:o, s:s}", "device", drive_id(disk.node), "locked", disk.locked,
-                  "removable", disk.removable, "qdev", qdev_json(dev), "type", "unknown");
+    info = json_pack("{s:s, s:b, s:b, s:o, s:s}", "device", disk.drive, "locked", disk.locked,
+                     "removable", disk.removable, "qdev", qdev_json(dev), "type", "unknown");
     if (disk.node) {
         json_object_set_new(info, "inserted", node_json(disk.node));
     }
@@ -373,7 +367,7 @@ static json_t *disk_stats_json(const void *item)
 
     scsi_disk_info(dev, &disk);
     json = node_stats_json(disk.node);
-    json_object_set_new(json, "device", json_string(drive_id(disk.node)));
+    json_object_set_new(json, "device", json_string(disk.drive));
     json_object_set_new(json, "qdev", qdev_json(dev));
     return json;
 }

@@ -146,7 +146,7 @@ bool option_drive(System *sys, const OptionItem *item, GError **errp)
 {
     g_autoptr(Opts) opts = opts_parse(item->value, NULL, errp);
 
-    return opts && block_open_drive(sys->blocks, opts, errp);
+    return opts && block_add_drive(sys->blocks, opts, errp);
 }
 
 bool option_device(System *sys, const OptionItem *item, GError **errp)

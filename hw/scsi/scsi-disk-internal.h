@@ -58,6 +58,7 @@ typedef struct ScsiDisk {
     BlockNode *node; /* NULL: no medium, a CD's */
     BlockUser *user; /* its hold on node */
     bool cd;
+    bool empty_drive; /* drive is a -drive that began without a medium, and is held */
     bool wce_default;    /* at power-on and after a reset */
     bool thin;           /* UNMAP works */
     uint32_t block_size; /* logical; bytes */

@@ -204,6 +204,13 @@ void disk_release_node(ScsiDisk *disk)
     disk->node = NULL;
 }
 
+static void release_empty(const ScsiDisk *disk, const Device *dev)
+{
+    if (disk->empty_drive) {
+        block_empty_unuse(dev->blocks, disk->drive);
+    }
+}
+
 static bool find_node(ScsiDisk *disk, Device *dev, BlockNode **node, GError **errp)
 {
     *node = NULL;
@@ -211,6 +218,9 @@ static bool find_node(ScsiDisk *disk, Device *dev, BlockNode **node, GError **er
         return disk->cd || error_set(errp, "drive property not set");
     }
     *node = block_find(dev->blocks, disk->drive);
+    if (block_drive_is_empty(dev->blocks, disk->drive)) {
+        return disk->cd || error_set(errp, "Device needs media, but drive is empty");
+    }
     if (!*node) {
         return error_set(errp, "Property '%s.drive' can't find value '%s'", dev->type->name,
                          disk->drive);
@@ -318,9 +328,13 @@ bool disk_realize(Device *dev, const ScsiDevOps *ops, const ScsiCmdTable *table,
         if (!user) {
             return false;
         }
+    } else if (disk->drive && !block_empty_use(dev->blocks, disk->drive, errp)) {
+        return false;
     }
+    disk->empty_drive = !node && disk->drive;
     if (!scsi_dev_plug(&disk->scsi, dev, ops, errp)) {
         disk_drop_claim(node, user);
+        release_empty(disk, dev);
         return false;
     }
     disk_settle_node(disk, node, user);
@@ -334,6 +348,7 @@ void disk_unrealize(Device *dev)
 
     scsi_dev_unplug(&disk->scsi);
     disk_release_node(disk);
+    release_empty(disk, dev);
 }
 
 void scsi_disk_info(const Device *dev, ScsiDiskInfo *info)
@@ -345,6 +360,9 @@ void scsi_disk_info(const Device *dev, ScsiDiskInfo *info)
         .tray_open = disk->tray_open,
         .locked = disk->locked,
         .node = disk->node,
+        .drive = disk->empty_drive              ? disk->drive
+                 : disk->node && disk->node->id ? disk->node->id
+                                                : "",
     };
 }
 

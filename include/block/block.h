@@ -91,6 +91,7 @@ struct BlockReq {
     struct iovec *rest; /* what of iov lies behind progress, after a short transfer; owned */
     struct BlockBounce *bounce;
     BlockReq *write_next, **write_prev; /* of node->writes */
+    bool detected;                      /* submitted as a WRITE: op is that again at done */
     bool rmw;                           /* reads and writes more than its own range */
     bool waiting;                       /* for an earlier write that overlaps */
 };
@@ -163,6 +164,14 @@ typedef struct BlockStats {
     uint64_t highest;            /* end of the write that reached furthest, in bytes */
 } BlockStats;
 
+/* detect-zeroes= */
+typedef enum BlockDetect {
+    BLOCK_DETECT_OFF,
+    BLOCK_DETECT_ON,    /* a WRITE of zeros goes on as WRITE_ZEROES */
+    BLOCK_DETECT_UNMAP, /* ... with BLOCK_MAY_UNMAP */
+} BlockDetect;
+extern const char *const block_detect_names[]; /* NULL-terminated */
+
 struct BlockNode {
     const BlockDriver *driver;
     BlockGraph *graph;
@@ -187,8 +196,9 @@ struct BlockNode {
                           block_submit() adds FUA to each write */
     bool no_flush;    /* cache=unsafe: FLUSH and FUA are not passed on */
     bool can_discard; /* discard=unmap and the driver can */
-    bool has_status;  /* submit takes BLOCK_STATUS; else all is BLOCK_ALLOCATED */
-    uint32_t unit;    /* bytes that are allocated together; 1: it makes no difference */
+    uint8_t detect_zeroes; /* BlockDetect: of writes of zeros */
+    bool has_status;       /* submit takes BLOCK_STATUS; else all is BLOCK_ALLOCATED */
+    uint32_t unit;         /* bytes that are allocated together; 1: it makes no difference */
     BlockStats stats;
     /* the block layer's own */
     BlockUser *users;   /* devices that have taken it */
@@ -237,6 +247,15 @@ BlockNode *block_open(BlockGraph *graph, Opts *opts, GError **errp);
 /* -drive: if=none, id=, file=, format=, cache=, readonly= / read-only=, aio=, discard=,
  * node-name=. A spelling that makes nodes as block_open() does; found by its id. */
 BlockNode *block_open_drive(BlockGraph *graph, Opts *opts, GError **errp);
+/* The same, of one that may have no medium: without file=, and anything else that would say what it
+ * is, opts make an id for a removable device to begin with. */
+bool block_add_drive(BlockGraph *graph, Opts *opts, GError **errp);
+/* Is id that of a -drive without a medium? Main thread. */
+bool block_drive_is_empty(const BlockGraph *graph, const char *id);
+/* Takes it for a device, until block_empty_unuse(). False and an error if another one has it. Main
+ * thread. */
+bool block_empty_use(BlockGraph *graph, const char *id, GError **errp);
+void block_empty_unuse(BlockGraph *graph, const char *id);
 /* For drivers: opens the nested node "ROLE." of opts, or finds the one ROLE=NAME names, and makes
  * it parent's child of that role (a static string or one that is copied). */
 BlockNode *block_open_child(BlockNode *parent, Opts *opts, const char *role, GError **errp);

@@ -463,5 +463,33 @@ class Descriptors(QmpCase):
                  'closed descriptors')
 
 
+class EmptyDrive(QmpCase):
+    """-drive without a file, with a scsi-cd on it."""
+
+    def test_medium(self):
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        _, qmp = self.start_qmp(
+            *LSI, '-drive', 'if=none,id=c0,media=cdrom,cache=none,aio=threads',
+            '-device', 'scsi-cd,id=cd0,drive=c0,scsi-id=1,bus=lsi0.0',
+            *self.served(theirs.fileno()), fds=[theirs])
+        guest = Lsi(ours)
+        guest.until_ready(1)
+        self.assertEqual(guest.command(1, 0, READY), 2)
+        self.assertEqual(guest.sense(1, 0), (2, 0x3a, 0))
+        [drive] = qmp('query-block')
+        self.assertEqual((drive['device'], drive['removable']), ('c0', True))
+        self.assertNotIn('inserted', drive)
+        self.assertEqual(qmp('query-named-block-nodes'), [])
+        iso = self.pass_file(qmp, self.disk('iso'), mode='rb')
+        qmp('blockdev-change-medium', device='c0', filename=iso, format='raw')
+        self.assertEqual(qmp.wait_event('DEVICE_TRAY_MOVED')['device'], 'c0')
+        self.assertEqual(guest.until_ready(1)[-1], (6, 0x28, 0))
+        [drive] = qmp('query-block')
+        self.assertEqual((drive['device'], drive['inserted']['file']), ('c0', iso))
+        qmp('eject', device='c0')
+        self.assertNotIn('inserted', qmp('query-block')[0])
+
+
 if __name__ == '__main__':
     unittest.main()

@@ -588,6 +588,61 @@ static void test_autoclear(void)
     image_fini(&im);
 }
 
+static uint32_t status_at(BlockNode *node, uint64_t offset, uint64_t bytes)
+{
+    unsigned pending = 1;
+    Req r = { .pending = &pending };
+
+    r.req = (BlockReq){ .op = BLOCK_STATUS, .offset = offset, .bytes = bytes, .done = req_done };
+    block_submit(node, &r.req);
+    wait_zero(node->loop, &pending);
+    g_assert_cmpint(r.req.res, ==, 0);
+    g_assert_cmpuint(r.req.known, ==, bytes);
+    return r.req.status;
+}
+
+/* What a write of zeros, of all but zeros, and of zeros but for the last byte leave. */
+static void test_detect_zeroes(void)
+{
+    static const struct {
+        const char *more;
+        uint32_t status;
+    } rows[] = {
+        { ",detect-zeroes=off", BLOCK_ALLOCATED },
+        { ",detect-zeroes=on", BLOCK_ALLOCATED | BLOCK_ZERO },
+        { ",discard=unmap,detect-zeroes=unmap", BLOCK_ALLOCATED | BLOCK_ZERO },
+    };
+    g_autofree uint8_t *buf = g_malloc0(64 * KIB);
+    Image im;
+
+    if (skip_without_tools()) {
+        return;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        image_init(&im);
+        make(&im, "", "4M");
+        image_open(&im, rows[i].more);
+        memset(buf, 1, 64 * KIB);
+        g_assert_cmpint(do_io(im.node, BLOCK_WRITE, 0, buf, 64 * KIB), ==, 0);
+        memset(buf, 0, 64 * KIB);
+        g_assert_cmpint(do_io(im.node, BLOCK_WRITE, 0, buf, 64 * KIB), ==, 0);
+        g_assert_cmpint(do_io(im.node, BLOCK_WRITE, 128 * KIB, buf, 64 * KIB), ==, 0);
+        buf[64 * KIB - 1] = 1;
+        g_assert_cmpint(do_io(im.node, BLOCK_WRITE, 64 * KIB, buf, 64 * KIB), ==, 0);
+        g_assert_cmpuint(im.node->stats.ops[BLOCK_WRITE], ==, 4);
+        g_assert_cmphex(status_at(im.node, 0, 64 * KIB), ==, rows[i].status);
+        g_assert_cmphex(status_at(im.node, 64 * KIB, 64 * KIB), ==, BLOCK_ALLOCATED);
+        g_assert_cmphex(status_at(im.node, 128 * KIB, 64 * KIB), ==,
+                        i == 0 ? BLOCK_ALLOCATED : rows[i].status);
+        image_close(&im);
+        g_assert_cmpint(shell(im.dir, "qemu-img check -q q.qcow2 && "
+                                      "qemu-io -r -f qcow2 -c 'read -P 0 0 65536' "
+                                      "-c 'read -P 1 131071 1' q.qcow2 >o && ! grep -q fail o"),
+                        ==, 0);
+        image_fini(&im);
+    }
+}
+
 static void test_cache_options(void)
 {
     static const char *const bad[][2] = {
@@ -631,6 +686,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qcow2/resize", test_resize);
     g_test_add_func("/qcow2/theirs", test_theirs);
     g_test_add_func("/qcow2/dirty", test_dirty);
+    g_test_add_func("/qcow2/detect-zeroes", test_detect_zeroes);
     g_test_add_func("/qcow2/autoclear", test_autoclear);
     g_test_add_func("/qcow2/cache-options", test_cache_options);
     return g_test_run();

@@ -17,6 +17,7 @@ extern const DeviceType scsi_block_type;
 typedef struct ScsiDiskInfo {
     bool removable, tray_open, locked;
     struct BlockNode *node; /* its medium, or NULL */
+    const char *drive;      /* id of the -drive that it has; "": none */
 } ScsiDiskInfo;
 void scsi_disk_info(const Device *dev, ScsiDiskInfo *info);
 /* drive= that it was given, or NULL. Any thread. */
