@@ -259,6 +259,11 @@ static void copy_asked(CorOp *op, int res)
         return;
     }
     op->written = op->start;
+    if ((op->sub.status & BLOCK_ZERO) && op->start == at && op->end == at + op->len) {
+        memset(op->buf, 0, op->buf_bytes);
+        copy_write(op, 0);
+        return;
+    }
     op->iov = (struct iovec){ .iov_base = op->buf, .iov_len = op->buf_bytes };
     submit(op,
            (BlockReq){

@@ -478,6 +478,18 @@ int block_open_path(BlockGraph *graph, const char *path, int flags)
     return open(path, flags);
 }
 
+bool block_may_seal(const BlockGraph *graph, GError **errp)
+{
+    for (unsigned i = 0; i < graph->nodes->len; i++) {
+        const BlockNode *node = g_ptr_array_index(graph->nodes, i);
+
+        if (node->driver->may_seal && !node->driver->may_seal(node, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void block_seal(BlockGraph *graph)
 {
     graph->sealed = true;

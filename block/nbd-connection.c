@@ -111,6 +111,7 @@ static bool handle_start(NbdState *s)
     s->handle = nbd_create();
     s->phase = NBD_CONNECTING;
     if (s->handle && nbd_set_export_name(s->handle, s->export_name) == 0 &&
+        nbd_add_meta_context(s->handle, LIBNBD_CONTEXT_BASE_ALLOCATION) == 0 &&
         set_tls(s->handle, s->creds) && start_connecting(s, s->handle) == 0) {
         return true;
     }
@@ -193,6 +194,7 @@ static bool find_export(NbdState *s, NbdExport *e, GError **errp)
         .can_fua = nbd_can_fua(s->handle) > 0,
         .can_trim = nbd_can_trim(s->handle) > 0,
         .can_zero = nbd_can_zero(s->handle) > 0,
+        .can_status = nbd_can_meta_context(s->handle, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0,
     };
     return find_blocks(s, e, errp);
 }

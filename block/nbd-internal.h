@@ -26,6 +26,7 @@ typedef struct NbdExport {
     uint32_t min_block; /* power of 2 */
     uint32_t max_block; /* of the data of one request, a multiple of min_block */
     bool read_only, can_flush, can_fua, can_trim, can_zero;
+    bool can_status; /* block status of "base:allocation" */
 } NbdExport;
 
 typedef struct NbdAddress {

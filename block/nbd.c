@@ -18,7 +18,8 @@
  * shows nobody's old data.
  *
  * What a server can't do is done here: FUA is a flush behind the write, zeroes are written, a
- * discard is nothing. One without flush has no cache that could be flushed.
+ * discard is nothing. One without flush has no cache that could be flushed. Of one that doesn't
+ * tell what it has allocated all counts as such.
  *
  * An export's size need not be a multiple of 512. As in QEMU the node is as large as the next one,
  * and reads zeros there; a write beyond the export fails.
@@ -79,6 +80,8 @@ typedef struct NbdRequest {
     size_t len; /* of this piece */
     uint8_t *buf;
     size_t buf_size;
+    uint32_t status; /* STATUS: of the first `known` bytes */
+    uint64_t known;
     bool is_answered;
     int error; /* of the answer, positive */
 } NbdRequest;
@@ -116,6 +119,7 @@ static size_t piece_length(const NbdRequest *r)
     case BLOCK_FLUSH:
         return 0;
     case BLOCK_DISCARD:
+    case BLOCK_STATUS:
         return MIN(left, TRIM_MAX);
     case BLOCK_WRITE_ZEROES:
         return MIN(left, e->max_block);
@@ -138,6 +142,8 @@ static bool piece_prepare(NbdRequest *r)
         r->op = BLOCK_WRITE;
     }
     r->len = piece_length(r);
+    r->known = r->len; /* if the server says nothing about it */
+    r->status = BLOCK_ALLOCATED;
     if (!carries_data(r)) {
         return true;
     }
@@ -171,6 +177,19 @@ static int answered(void *opaque, int *error)
     return 1;
 }
 
+/* Under libnbd's lock. The first extent is enough: who wants to know more asks again. */
+static int extents(void *opaque, const char *context G_GNUC_UNUSED, uint64_t offset G_GNUC_UNUSED,
+                   uint32_t *entries, size_t n, int *error G_GNUC_UNUSED)
+{
+    NbdRequest *r = opaque;
+
+    if (n >= 2 && entries[0]) {
+        r->known = MIN(entries[0], r->len);
+        r->status = BLOCK_ALLOCATED | (entries[1] & LIBNBD_STATE_ZERO ? BLOCK_ZERO : 0);
+    }
+    return 0;
+}
+
 static int64_t piece_send(NbdRequest *r)
 {
     struct nbd_handle *h = r->s->handle;
@@ -187,11 +206,29 @@ static int64_t piece_send(NbdRequest *r)
         return nbd_aio_pwrite(h, r->buf, r->len, offset, done, fua);
     case BLOCK_FLUSH:
         return nbd_aio_flush(h, done, 0);
+    case BLOCK_STATUS:
+        return nbd_aio_block_status(h, r->len, offset,
+                                    (nbd_extent_callback){ .callback = extents, .user_data = r },
+                                    done, LIBNBD_CMD_FLAG_REQ_ONE);
     case BLOCK_DISCARD:
         return nbd_aio_trim(h, r->len, offset, done, 0);
     default:
         return nbd_aio_zero(h, r->len, offset, done, fua | no_hole);
     }
+}
+
+/* r begins at a block of the server's, and may reach beyond what was asked about. */
+static bool take_status(const NbdRequest *r)
+{
+    BlockReq *req = r->req;
+    uint64_t skip = req->offset - r->offset;
+
+    if (r->known <= skip) {
+        return false;
+    }
+    req->status = r->status;
+    req->known = MIN(r->known - skip, req->bytes);
+    return true;
 }
 
 /* Of a request whose piece went well. True if there is more of it to do. */
@@ -235,6 +272,8 @@ void nbd_requests_reap(NbdState *s, bool dead)
             g_queue_push_tail_link(&again, &r->link);
         } else if (r->error) {
             request_finish(r, r->op == BLOCK_DISCARD && r->error == ENOTSUP ? 0 : -r->error);
+        } else if (r->op == BLOCK_STATUS) {
+            request_finish(r, take_status(r) ? 0 : -EIO);
         } else if (piece_advance(r)) {
             g_queue_push_tail_link(&s->waiting, &r->link);
         } else {
@@ -323,6 +362,11 @@ static bool beyond_export(const NbdState *s, BlockReq *req, int *res)
     if (req->op == BLOCK_DISCARD && !s->export.can_trim) {
         return true;
     }
+    if (req->op == BLOCK_STATUS && (!s->export.can_status || req->offset >= s->export.size)) {
+        req->status = BLOCK_ALLOCATED;
+        req->known = req->bytes;
+        return true;
+    }
     if (end <= s->export.size) {
         return false;
     }
@@ -361,6 +405,11 @@ static void nbd_submit(BlockNode *node, BlockReq *req)
     r->offset = req->offset;
     if (req->op != BLOCK_FLUSH) {
         r->bytes = MIN(req->bytes, s->export.size - req->offset);
+    }
+    if (req->op == BLOCK_STATUS) {
+        r->offset -= req->offset % s->export.min_block;
+        r->bytes += req->offset - r->offset;
+        r->bytes += (s->export.min_block - r->bytes % s->export.min_block) % s->export.min_block;
     }
     g_queue_push_tail_link(&s->waiting, &r->link);
     if (s->phase == NBD_READY) {
@@ -419,6 +468,7 @@ static bool take_export(BlockNode *node, const NbdExport *e, GError **errp)
     node->size = (e->size + SECTOR - 1) / SECTOR * SECTOR;
     node->align = e->min_block;
     node->can_discard = node->can_discard && e->can_trim;
+    node->has_status = e->can_status;
     return true;
 }
 
@@ -441,6 +491,18 @@ static bool nbd_open(BlockNode *node, Opts *opts G_GNUC_UNUSED, GError **errp)
     }
     nbd_close_node(node);
     return false;
+}
+
+static bool nbd_may_seal(const BlockNode *node, GError **errp)
+{
+    const NbdState *s = node->state;
+
+    return !s->creds || !s->reconnect_delay ||
+           error_set(errp,
+                     "Block node '%s': with tls-creds a connection can't be made anew under the "
+                     "sandbox, as the credentials' files are read for each: leave out "
+                     "reconnect-delay, or give -sandbox off",
+                     node->name);
 }
 
 static bool nbd_attach(BlockNode *node, Loop *loop, GError **errp G_GNUC_UNUSED)
@@ -530,4 +592,5 @@ const BlockDriver block_nbd_driver = {
     .submit = nbd_submit,
     .cancel = nbd_cancel,
     .sandbox = &nbd_sandbox,
+    .may_seal = nbd_may_seal,
 };

@@ -380,6 +380,7 @@ static bool start(System *sys, const GPtrArray *items, GError **errp)
     }
     if (!sandbox_mode_settle(&sys->sandbox_mode, sys->registry->sandbox_filter,
                              sys->machine->board != NULL, errp) ||
+        (sys->sandbox_mode != SANDBOX_OFF && !block_may_seal(sys->blocks, errp)) ||
         !acquire(sys, items, errp) || !settle_down(sys, errp)) {
         return false;
     }

@@ -268,6 +268,9 @@ static void count_io(const Xfer *xfer, const BlockReq *io)
     unsigned kind = io->op != BLOCK_READ ? DISK_WRITES : reads ? DISK_READS : DISK_VERIFIES;
     DiskCounter *c = &xfer->disk->counter[kind];
 
+    if (io->op == BLOCK_STATUS) {
+        return;
+    }
     if (io->res >= 0) {
         c->bytes += io->op == BLOCK_DISCARD ? 0 : io->bytes;
     } else if (io->res != -ECANCELED) {

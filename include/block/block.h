@@ -131,6 +131,9 @@ typedef struct BlockDriver {
     /* Optional: what it needs of the kernel while it serves, beyond what is declared anyway. Its
      * nodes are only opened before the sandbox is there. */
     const SandboxCalls *sandbox;
+    /* Optional: can node do all that its options promise when no file can be opened by name any
+     * more? Else an error that says what to do. Main thread. */
+    bool (*may_seal)(const BlockNode *node, GError **errp);
     bool can_resize; /* submit takes BLOCK_RESIZE */
     bool caches;     /* keeps writes back itself, so FLUSH comes also with cache.no-flush */
 } BlockDriver;
@@ -312,6 +315,8 @@ const char *block_filename(const BlockNode *node);
 typedef int BlockOpenFn(void *opaque, const char *name, int flags);
 void block_set_opener(BlockGraph *graph, BlockOpenFn *fn, void *opaque);
 
+/* Is there no node that block_seal() would break a promise of? Main thread. */
+bool block_may_seal(const BlockGraph *graph, GError **errp);
 /* No path is opened any more, as the sandbox is on: EACCES; and no node of a driver with system
  * calls of its own. Main thread. */
 void block_seal(BlockGraph *graph);

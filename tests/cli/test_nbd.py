@@ -12,6 +12,7 @@ import unittest
 from pathlib import Path
 
 from lsi import DATA, DIP, ISTAT, SIP, Lsi
+from qmp import QmpCase
 from remote import LSI_IDS, REMOTE, RemoteCase, wait_for
 
 READ_10 = struct.Struct('>BBIBHB')
@@ -28,8 +29,8 @@ class Nbd(RemoteCase):
         self.socket = self.folder / 'n'
         self.start_server()
 
-    def start_server(self, plugin='memory'):
-        self.server = subprocess.Popen(['nbdkit', '-f', '-U', self.socket, plugin, '1M'],
+    def start_server(self, plugin='memory', *options):
+        self.server = subprocess.Popen(['nbdkit', '-f', '-U', self.socket, *options, plugin, '1M'],
                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL)
         self.addCleanup(self.server.wait)
@@ -113,6 +114,52 @@ class Nbd(RemoteCase):
         self.assertEqual(guest.command(0, 0, READ_10.pack(0x28, 0, lba, 0, 1, 0), 512), 0)
         offsets = range(lba * 512, lba * 512 + 512, 8)
         self.assertEqual(bytes(guest.memory[DATA:DATA + 512]), struct.pack('>64Q', *offsets))
+
+    def test_tls_is_not_found_again_under_the_sandbox(self):
+        """Reading the credentials anew would be denied: that is said before, not when it is needed."""
+        keys = self.folder / 'keys.psk'
+        keys.write_text('me:00112233445566778899aabbccddeeff\n', encoding='utf-8')
+        self.stop_server()
+        self.start_server('memory', '--tls=require', f'--tls-psk={keys}')
+        proxy, theirs = self.socketpair()
+        words = ['-device', 'lsi53c895a,id=lsi', '-object',
+                 f'tls-creds-psk,id=t,endpoint=client,dir={self.folder},username=me', '-object',
+                 f'x-remote-object,id=o,devid=lsi,fd={theirs.fileno()}', '-blockdev',
+                 f'driver=nbd,node-name=n,server.type=unix,server.path={self.socket},tls-creds=t']
+        result = self.run_remote(*words[:-1], words[-1] + ',reconnect-delay=5',
+                                 fds=[theirs.fileno()])
+        self.assertEqual((result.returncode, result.stdout), (1, ''))
+        self.assertRegex(result.stderr, r"\A[^\n]*Block node 'n': with tls-creds [^\n]*leave out "
+                                        r'reconnect-delay, or give -sandbox off\n\Z')
+        process = self.start(*words, fds=[theirs])
+        self.assertEqual(proxy.read(), LSI_IDS)
+        proxy.close()
+        self.assertIn('sandbox: widened for nbd by ', self.ends(process))
+
+
+class Later(QmpCase):
+    """A node that is to be made when the process serves already."""
+
+    OPTIONS = (('nbd', {'server': {'type': 'unix', 'path': '/nowhere'}}),
+               ('rbd', {'pool': 'p', 'image': 'i'}))
+
+    def refused(self, words, *argv):
+        _, qmp = self.start_qmp(*argv)
+        for name, options in self.OPTIONS:
+            with self.subTest(module=name):
+                self.assert_error('GenericError', words.format(name), qmp, 'blockdev-add',
+                                  driver=name, node_name='n1', **options)
+
+    def test_module_not_loaded(self):
+        self.refused(r"'{0}' is a module, and those are loaded when the process starts: .*"
+                     r'-preload {0}')
+
+    def test_module_loaded(self):
+        for name, _ in self.OPTIONS:
+            if not (Path(REMOTE).parent / f'block/block-{name}.so').exists():
+                self.skipTest(f'block-{name}.so is not built')
+        self.refused("driver '{0}' can only be made at start, as the sandbox is on",
+                     '-preload', 'nbd,rbd')
 
 
 if __name__ == '__main__':

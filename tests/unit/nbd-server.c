@@ -125,6 +125,11 @@ void nbd_server_signal(NbdServer *server, int signal)
 {
     g_assert_cmpint(server->pid, >, 0);
     g_assert_cmpint(kill(server->pid, signal), ==, 0);
+    if (signal == SIGSTOP) { /* it may still answer a moment longer */
+        siginfo_t info;
+
+        g_assert_cmpint(waitid(P_PID, server->pid, &info, WSTOPPED), ==, 0);
+    }
 }
 
 void nbd_server_kill(NbdServer *server)

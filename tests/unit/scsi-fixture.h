@@ -21,7 +21,7 @@
 
 typedef struct MemDisk {
     uint64_t size;
-    bool ro, discard;
+    bool ro, discard, status;
     uint8_t *data;
     bool hold;         /* requests wait for mem_release() */
     GPtrArray *held;   /* BlockReq */
@@ -46,6 +46,7 @@ static bool mem_open(BlockNode *node, Opts *opts G_GNUC_UNUSED, GError **errp G_
     node->align = 1;
     node->read_only |= mem->ro;
     node->can_discard = mem->discard;
+    node->has_status = mem->status;
     return true;
 }
 
@@ -55,6 +56,11 @@ static void mem_close(BlockNode *node)
 
     munmap(mem->data, mem->size + 1);
     g_clear_pointer(&mem->held, g_ptr_array_unref);
+}
+
+static bool mem_is_zero(const MemDisk *mem, uint64_t at)
+{
+    return !mem->data[at] && !memcmp(mem->data + at, mem->data + at + 1, 511);
 }
 
 static void mem_run(MemDisk *mem, BlockReq *req)
@@ -74,6 +80,16 @@ static void mem_run(MemDisk *mem, BlockReq *req)
             memcpy(mem->data + at, req->iov[i].iov_base, req->iov[i].iov_len);
         }
         at += req->iov[i].iov_len;
+    }
+    if (req->op == BLOCK_STATUS) { /* in units of 512 bytes */
+        bool zero = mem_is_zero(mem, at);
+
+        req->status = zero ? BLOCK_ZERO : BLOCK_ALLOCATED;
+        for (req->known = 512; req->known < req->bytes; req->known += 512) {
+            if (mem_is_zero(mem, at + req->known) != zero) {
+                break;
+            }
+        }
     }
     if (req->op == BLOCK_DISCARD || req->op == BLOCK_WRITE_ZEROES) {
         memset(mem->data + req->offset, 0, req->bytes);
@@ -120,6 +136,7 @@ static const OptDesc mem_opts[] = {
     { .name = "size", .type = OPT_SIZE, .offset = offsetof(MemDisk, size) },
     { .name = "ro", .type = OPT_BOOL, .offset = offsetof(MemDisk, ro) },
     { .name = "can-discard", .type = OPT_BOOL, .offset = offsetof(MemDisk, discard) },
+    { .name = "status", .type = OPT_BOOL, .offset = offsetof(MemDisk, status) },
     { .type = OPT_END },
 };
 

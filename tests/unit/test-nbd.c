@@ -77,6 +77,44 @@ static void test_discard(Client *c, gconstpointer data G_GNUC_UNUSED)
     }
 }
 
+static void expect_status(Client *c, uint64_t offset, uint64_t bytes, uint32_t status,
+                          uint64_t known)
+{
+    unsigned pending = 1;
+    Req r = { .pending = &pending };
+
+    r.req = (BlockReq){ .op = BLOCK_STATUS, .offset = offset, .bytes = bytes, .done = req_done };
+    block_submit(c->node, &r.req);
+    wait_zero(c->loop, &pending);
+    g_assert_cmpint(r.req.res, ==, 0);
+    g_assert_cmphex(r.req.status, ==, status);
+    g_assert_cmpuint(r.req.known, ==, known);
+}
+
+static void test_status(Client *c, gconstpointer data)
+{
+    const char *words = data;
+    uint32_t hole = BLOCK_ALLOCATED | BLOCK_ZERO;
+    uint8_t buf[4096];
+
+    if (!nbd_server_have("nbdkit")) {
+        return;
+    }
+    nbd_server_start(c->server, words);
+    client_open(c, "");
+    memset(buf, 7, sizeof(buf));
+    g_assert_cmpint(do_io(c->node, BLOCK_WRITE, 0, buf, sizeof(buf)), ==, 0);
+    if (strstr(words, "--no-sr")) {
+        g_assert_false(c->node->has_status);
+        expect_status(c, 512, NBD_SIZE - 512, BLOCK_ALLOCATED, NBD_SIZE - 512);
+        return;
+    }
+    g_assert_true(c->node->has_status);
+    expect_status(c, 512, 1024, BLOCK_ALLOCATED, 1024);
+    expect_status(c, 512 * 1024, 512 * 1024, hole, 512 * 1024);
+    expect_status(c, 512 * 1024 + 512, 512, hole, 512);
+}
+
 static void test_errors(Client *c, gconstpointer data G_GNUC_UNUSED)
 {
     uint8_t buf[4096] = { 0 };
@@ -458,6 +496,11 @@ int main(int argc, char **argv)
         add(name, &kinds[i], test_kind);
     }
     add("discard", NULL, test_discard);
+    add("status", "memory 1M", test_status);
+    add("status-of-blocks",
+        "--filter=blocksize-policy memory 1M blocksize-minimum=4096 blocksize-error-policy=error",
+        test_status);
+    add("no-status", "--no-sr memory 1M", test_status);
     add("errors", NULL, test_errors);
     add("read-only", NULL, test_read_only);
     add("odd-size", NULL, test_odd_size);

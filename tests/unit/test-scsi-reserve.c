@@ -292,6 +292,15 @@ static void test_log_sense(void)
     disk_teardown(&d);
 }
 
+static void assert_lba_status(DiskFx *d, uint64_t lba, uint32_t n, uint8_t status)
+{
+    assert_good(&d->t);
+    g_assert_cmpuint(get_be32(d->data), ==, 20);
+    g_assert_cmpuint(get_be64(d->data + 8), ==, lba);
+    g_assert_cmpuint(get_be32(d->data + 16), ==, n);
+    g_assert_cmphex(d->data[20], ==, status);
+}
+
 static void test_lba_status(void)
 {
     DiskFx d;
@@ -305,6 +314,20 @@ static void test_lba_status(void)
     g_assert_cmphex(d.data[20], ==, 0);
     RUN(&d, 0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 64, 0, 0);
     assert_sense(&d.t, 5, 0x21, 0);
+    disk_teardown(&d);
+    disk_setup(&d, "size=2M,discard=unmap,can-discard=on,status=on", "lun=0");
+    memset(d.mem->data + 8 * 512, 1, 16 * 512);
+    RUN(&d, 0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0);
+    assert_lba_status(&d, 0, 8, 1);
+    RUN(&d, 0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 64, 0, 0);
+    assert_lba_status(&d, 10, 14, 0);
+    RUN(&d, 0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0, 64, 0, 0);
+    assert_lba_status(&d, 24, 4096 - 24, 1);
+    RUN(&d, 0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0, 0, 0, 0);
+    assert_good(&d.t);
+    d.mem->fail[BLOCK_STATUS] = -EIO;
+    RUN(&d, 0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0, 64, 0, 0);
+    assert_sense(&d.t, 3, 0x11, 0);
     disk_teardown(&d);
     disk_setup(&d, "size=2M", "lun=0"); /* not thin */
     RUN(&d, 0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0);
