@@ -124,6 +124,7 @@ struct Qcow2Op {
     BlockReq *req;
     Qcow2Op *next, **prev; /* in flight, by seq */
     uint64_t seq;
+    bool sub_busy;   /* sub is in flight */
     Qcow2Step *step; /* what goes on when sub, a table or the lane is there */
     Qcow2Wait wait;
     Qcow2Job job;
@@ -142,6 +143,7 @@ struct Qcow2Op {
     bool from_zeros; /* what is there now reads as zeros */
     bool fresh;      /* host was never written */
     BlockReq copy;   /* a read of this node, for head and tail */
+    bool copying;    /* it is in flight */
     struct iovec copy_iov;
     /* continuations of what is shared by several kinds of requests, in the lane */
     uint64_t want, got; /* clusters to allocate */
@@ -298,6 +300,9 @@ int qcow2_corrupt(Qcow2State *s, const char *why, uint64_t offset);
 Qcow2Op *qcow2_op_new(Qcow2State *s, BlockReq *req);
 /* Completes the request and frees op. */
 void qcow2_op_end(Qcow2Op *op, int res);
+/* Gives up a read of data, for the request or for the edges of one that writes. What waits for a
+ * table, or changes the image already, goes on. */
+void qcow2_op_cancel(Qcow2Op *op);
 /* A request to a child; then step. */
 void qcow2_op_io(Qcow2Op *op, BlockNode *child, BlockReq io, Qcow2Step *step);
 /* The same with one piece of memory. */

@@ -25,6 +25,7 @@ Qcow2Op *qcow2_op_new(Qcow2State *s, BlockReq *req)
 
     op->s = s;
     op->req = req;
+    req->priv = op;
     op->seq = s->seq++;
     op->prev = s->newest;
     *s->newest = op;
@@ -61,6 +62,7 @@ static void complete(Qcow2Op *op, int res)
     BlockReq *req = op->req;
 
     op_free(op);
+    req->priv = NULL;
     block_complete(req, res);
 }
 
@@ -92,12 +94,23 @@ void qcow2_op_end(Qcow2Op *op, int res)
     }
 }
 
+void qcow2_op_cancel(Qcow2Op *op)
+{
+    if (op->copying) {
+        op = op->copy.priv;
+    }
+    if (op && op->req->op == BLOCK_READ && op->sub_busy && op->sub.op == BLOCK_READ) {
+        block_cancel(&op->sub);
+    }
+}
+
 /* ---- what a step waits for ---- */
 
 static void sub_done(BlockReq *req)
 {
     Qcow2Op *op = (Qcow2Op *)req;
 
+    op->sub_busy = false;
     op->step(op, req->res);
 }
 
@@ -106,6 +119,7 @@ void qcow2_op_io(Qcow2Op *op, BlockNode *child, BlockReq io, Qcow2Step *step)
     op->step = step;
     op->sub = io;
     op->sub.done = sub_done;
+    op->sub_busy = true;
     block_submit(child, &op->sub);
 }
 

@@ -236,6 +236,7 @@ static void edge_read(void *opaque)
     BlockReq *req = opaque;
     Qcow2Op *op = (Qcow2Op *)((char *)req - offsetof(Qcow2Op, copy));
 
+    op->copying = false;
     op->step(op, req->res);
 }
 
@@ -260,6 +261,7 @@ static void read_edge(Qcow2Op *op, uint8_t *buf, uint64_t guest, uint32_t bytes,
         .niov = 1,
     };
     block_req_begin(s->node, &op->copy, edge_read);
+    op->copying = true;
     qcow2_read(qcow2_op_new(s, &op->copy));
 }
 

@@ -430,6 +430,13 @@ static void qcow2_submit(BlockNode *node, BlockReq *req)
     starts[req->op](qcow2_op_new(node->state, req));
 }
 
+static void qcow2_cancel(BlockNode *node G_GNUC_UNUSED, BlockReq *req)
+{
+    if (req->priv) {
+        qcow2_op_cancel(req->priv);
+    }
+}
+
 const BlockDriver block_qcow2_driver = {
     .name = "qcow2",
     .state_size = sizeof(Qcow2State),
@@ -437,6 +444,7 @@ const BlockDriver block_qcow2_driver = {
     .open = qcow2_open,
     .close = qcow2_close,
     .submit = qcow2_submit,
+    .cancel = qcow2_cancel,
     .metadata = true,
     .can_resize = true,
     .caches = true,

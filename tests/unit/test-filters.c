@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * null-co, and blkdebug over a file: which requests fail, how often, and with what; raw over a
- * driver that keeps something of its own with each request.
+ * null-co, and blkdebug over a file: which requests fail, how often, and with what; raw and qcow2
+ * over a driver that keeps requests, and something of its own with each.
  */
-#include "block-harness.h"
+#include "qcow2-harness.h"
 
 #define SIZE (64u << 10)
 
 /* A driver that never gets done with a request by itself, and marks it as its own. */
 typedef struct Holder {
-    unsigned n_cancelled;
+    unsigned n_held, n_cancelled;
 } Holder;
 
 static const OptDesc no_opts[] = { { 0 } };
@@ -30,6 +30,7 @@ static void holder_submit(BlockNode *node, BlockReq *req)
         block_complete(req, 0);
     } else {
         req->priv = node->state;
+        ((Holder *)node->state)->n_held++;
     }
 }
 
@@ -53,8 +54,13 @@ static const BlockDriver holder_driver = {
 };
 
 static const BlockDriver *const drivers[] = {
-    &block_file_driver,     &block_raw_driver, &block_null_co_driver,
-    &block_blkdebug_driver, &holder_driver,    NULL,
+    &block_file_driver,
+    &block_raw_driver,
+    &block_null_co_driver,
+    &block_blkdebug_driver,
+    &holder_driver,
+    &block_qcow2_driver,
+    NULL,
 };
 
 typedef struct Place {
@@ -200,6 +206,43 @@ static void test_raw_part_cancel(Place *p, gconstpointer data G_GNUC_UNUSED)
     check_raw_cancel(p, "driver=raw,node-name=n,offset=4096,file.driver=holder");
 }
 
+/* A backing file that doesn't answer holds up neither a read nor the copying for a write. */
+static void test_qcow2_cancel(Place *p, gconstpointer data G_GNUC_UNUSED)
+{
+    unsigned pending = 2;
+    Req read = { .pending = &pending }, write = { .pending = &pending };
+    g_autofree char *text = NULL;
+    const Holder *holder;
+
+    if (!have_tools()) {
+        g_test_skip("no qemu-img");
+        return;
+    }
+    g_assert_cmpint(shell(p->dir, "qemu-img create -q -f qcow2 f 64k"), ==, 0);
+    text = g_strdup_printf("driver=qcow2,node-name=n,backing.driver=holder,file.driver=file,"
+                           "file.filename=%s",
+                           p->path);
+    open_node(p, text);
+    holder = p->node->backing->state;
+    req_submit(p->node, &read, BLOCK_READ, 0, p->buf, 512, 0);
+    req_submit(p->node, &write, BLOCK_WRITE, 1024, p->buf + 512, 512, 0);
+    while (holder->n_held < 2) {
+        loop_turn(p->loop, 100);
+    }
+    block_cancel(&write.req);
+    block_cancel(&read.req);
+    wait_zero(p->loop, &pending);
+    g_assert_cmpint(read.req.res, ==, -ECANCELED);
+    g_assert_cmpint(write.req.res, ==, -ECANCELED);
+    g_assert_cmpuint(holder->n_cancelled, ==, 2);
+    g_assert_cmpint(io(p, BLOCK_FLUSH, 0), ==, 0);
+    drain(p->node);
+    block_detach(p->node);
+    g_assert_true(block_del(p->graph, "n", NULL));
+    p->node = NULL;
+    g_assert_cmpint(shell(p->dir, "qemu-img check -q f"), ==, 0);
+}
+
 static void test_refused(Place *p, gconstpointer data G_GNUC_UNUSED)
 {
     static const char *const rows[][2] = {
@@ -244,6 +287,7 @@ int main(int argc, char **argv)
         { "none-is-all", test_none_is_all },
         { "raw-cancel", test_raw_cancel },
         { "raw-part-cancel", test_raw_part_cancel },
+        { "qcow2-cancel", test_qcow2_cancel },
         { "refused", test_refused },
     };
 
