@@ -172,6 +172,84 @@ class BesideTools(LockCase):
         self.stop(self.serve(*self.arguments()))
 
 
+class Qcow2(LockCase):
+    """An image with a backing file, beside QEMU's programs in both orders."""
+
+    def setUp(self):
+        super().setUp()
+        self.need('qemu-img', 'qemu-io')
+        self.base = self.folder / 'base.qcow2'
+        self.tool_works('qemu-img', 'create', '-q', '-f', 'qcow2', self.base, '1M')
+        self.image = self.overlay('a.qcow2')
+
+    def overlay(self, name):
+        path = self.folder / name
+        self.tool_works('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', self.base, '-F', 'qcow2',
+                        path)
+        return path
+
+    def arguments(self, drive='', device='scsi-hd', image=None):
+        return [word.replace('format=raw', 'format=qcow2')
+                for word in super().arguments(drive, device, image)]
+
+    def io_holds(self, image, *options):
+        """A qemu-io that has image open until it is ended."""
+        process = subprocess.Popen(['qemu-io', *options, '-f', 'qcow2', str(image)],
+                                   stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        wait_for(lambda: locked_bytes(image) or process.poll() is not None, 'qemu-io')
+        self.assertIsNone(process.poll())
+        return process
+
+    def test_img_comes_later(self):
+        process = self.serve(*self.arguments())
+        self.tool_refused(WRITE, 'qemu-img', 'check', '-q', '-r', 'all', self.image)
+        self.tool_refused(SHARED_WRITE, 'qemu-img', 'check', '-q', self.image)
+        self.tool_refused(WRITE, 'qemu-img', 'snapshot', '-c', 's', self.image)
+        self.tool_refused(WRITE, 'qemu-img', 'resize', '-q', self.image, '2M')
+        self.tool_refused(SHARED_WRITE, 'qemu-img', 'convert', '-O', 'raw', self.image,
+                          self.folder / 'o')
+        self.tool_works('qemu-img', 'info', '-U', '--backing-chain', self.image)
+        self.stop(process)
+        self.tool_works('qemu-img', 'snapshot', '-c', 's', self.image)
+        self.tool_works('qemu-img', 'check', '-q', self.image)
+
+    def test_backing_file_is_shared_by_readers_alone(self):
+        process = self.serve(*self.arguments())
+        self.tool_works('qemu-img', 'check', '-q', self.base)
+        self.tool_works('qemu-img', 'compare', '-q', self.base, self.overlay('b.qcow2'))
+        self.tool_refused(WRITE, 'qemu-img', 'resize', '-q', self.base, '2M')
+        self.tool_refused(WRITE, 'qemu-io', '-f', 'qcow2', '-c', 'write 0 512', self.base)
+        other = self.serve(*self.arguments(image=self.folder / 'b.qcow2'))
+        self.stop(other)
+        self.stop(process)
+        self.tool_works('qemu-img', 'resize', '-q', self.base, '2M')
+
+    def test_a_writer_came_first(self):
+        tool = self.io_holds(self.image)
+        self.refused(WRITE, *self.arguments())
+        self.refused(SHARED_WRITE, *self.arguments('readonly=on'))
+        self.stop(self.serve(*self.arguments(image=self.overlay('b.qcow2'))))
+        tool.kill()
+        tool.wait()
+        self.stop(self.serve(*self.arguments()))
+
+    def test_a_reader_came_first(self):
+        self.io_holds(self.image, '-r')
+        self.refused(WRITE, *self.arguments())
+        self.stop(self.serve(*self.arguments('readonly=on')))
+
+    def test_the_backing_file_has_a_writer(self):
+        self.io_holds(self.base)
+        done = self.run_remote(*self.common(), *self.arguments())
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(SHARED_WRITE, done.stderr)
+        self.assertIn(f"'{self.base}'?", done.stderr)
+
+
 class BesideOurselves(LockCase):
     def test_two_processes(self):
         self.serve(*self.arguments())
