@@ -4,8 +4,12 @@
  * are QEMU's: a rate, and optionally a higher one (max) that may be used for some seconds
  * (max-length) after a time of rest.
  *
- * A group belongs to the machine whose nodes use it; created and set up on the main thread, used
- * on that machine's loop.
+ * A group is a leaky bucket for each limit: what passes fills it, time empties it at the limit's
+ * rate, and while one is full the members' requests wait, in turns, in the order each got them.
+ *
+ * A group belongs to the machine whose nodes use it: made and freed on the main thread, attached,
+ * used and detached on that machine's loop. References are counted without a lock, on the main
+ * thread.
  */
 #ifndef BLOCK_THROTTLE_H
 #define BLOCK_THROTTLE_H
@@ -58,10 +62,11 @@ typedef struct ThrottleLimits {
         THROTTLE_OPTS_OF(prefix, "iops-write", base, THROTTLE_IOPS_WRITE, "writes"),               \
         THROTTLE_OPT(prefix, "iops-size", base, iops_size, "bytes that count as one request")
 
-/* False and an error if they contradict each other. */
+/* False and an error, in the words of the options, if they contradict each other or are too large to
+ * count with. Any thread. */
 bool throttle_limits_check(const ThrottleLimits *limits, GError **errp);
 
-/* Is there a limit at all? */
+/* Is there a limit at all? Any thread. */
 bool throttle_limits_any(const ThrottleLimits *limits);
 
 /* --- groups --- */
@@ -69,9 +74,10 @@ bool throttle_limits_any(const ThrottleLimits *limits);
 typedef struct ThrottleGroup ThrottleGroup;
 typedef struct ThrottleMember ThrottleMember;
 
-/* A node of a group; embedded in its state. */
+/* A node of a group; embedded in its state. start is set by the node before it attaches; the rest is
+ * the group's. */
 struct ThrottleMember {
-    ThrottleGroup *group;
+    ThrottleGroup *group; /* NULL: not attached */
     BlockReq *first[2], **end[2]; /* requests that wait, by req->next: reads and writes */
     void (*start)(ThrottleMember *member, BlockReq *req);
     ThrottleMember *next; /* of the group, in a ring */
@@ -79,22 +85,28 @@ struct ThrottleMember {
 
 #define BLOCK_THROTTLE_GROUP "throttle-group" /* of block_graph_find_thing() */
 
-/* limits are good. The caller has a reference. */
+/* limits have passed throttle_limits_check(); id and limits are copied. Never NULL; the caller has a
+ * reference. Nodes find it as the graph's thing of kind BLOCK_THROTTLE_GROUP, which the caller sees
+ * to. Main thread, as are ref and unref. */
 ThrottleGroup *throttle_group_new(const char *id, const ThrottleLimits *limits);
 ThrottleGroup *throttle_group_ref(ThrottleGroup *group);
-/* True if it was the last one. */
+/* True if it was the last one: the group is gone, and its thing has to be removed from the graph. */
 bool throttle_group_unref(ThrottleGroup *group);
+/* Valid as long as the group. Any thread. */
 const char *throttle_group_id(const ThrottleGroup *group);
-void throttle_group_set_clock(ThrottleGroup *group, int64_t (*now_ns)(void)); /* for tests */
+/* For tests: what stands for loop_now_ns(), in ns. Before the first member attaches. */
+void throttle_group_set_clock(ThrottleGroup *group, int64_t (*now_ns)(void));
 
 /* The member's node is on a loop now. False and an error if the group is on another one. */
 bool throttle_member_attach(ThrottleMember *member, ThrottleGroup *group, Loop *loop,
                             GError **errp);
-/* Nothing of it waits. */
+/* Nothing of it waits; on the loop's thread. */
 void throttle_member_detach(ThrottleMember *member);
-/* Starts req when it is its turn, now or later. */
+/* Calls member->start(req) when it is its turn: within the call, or from the loop. Until then req is
+ * the group's, linked by req->next. On the loop's thread. */
 void throttle_member_submit(ThrottleMember *member, BlockReq *req);
-/* True if req was waiting; it is nobody's now. */
+/* True if req was waiting: it is not started, and is the caller's to complete. False: it has been
+ * started. On the loop's thread. */
 bool throttle_member_withdraw(ThrottleMember *member, BlockReq *req);
 
 #endif
