@@ -140,9 +140,10 @@ static json_t *node_json(const BlockNode *node)
         json_pack("{s:I, s:o, s:s, s:b}", "virtual-size", (json_int_t)node->size, "filename",
                   valid_string(file), "format", node->driver->name, "dirty-flag", 0);
     json_t *info = json_pack("{s:s, s:o, s:b, s:s, s:s, s:b, s:i, s:i, s:o}", "detect_zeroes",
-                             block_detect_names[node->detect_zeroes], "image", image, "ro", node->read_only, "node-name", node->name,
-                             "drv", node->driver->name, "encrypted", 0, "backing_file_depth",
-                             backing_depth(node), "write_threshold", 0, "file", valid_string(file));
+                             block_detect_names[node->detect_zeroes], "image", image, "ro",
+                             node->read_only, "node-name", node->name, "drv", node->driver->name,
+                             "encrypted", 0, "backing_file_depth", backing_depth(node),
+                             "write_threshold", 0, "file", valid_string(file));
     static const char *const limits[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
 
     json_object_set_new(info, "cache",

@@ -74,8 +74,10 @@ struct BlockReq {
     void (*done)(BlockReq *req);
     /* set at done: 0 or -errno. READ and WRITE are whole or failed, never short. */
     int res;
-    uint32_t status; /* STATUS: BLOCK_ALLOCATED, BLOCK_ZERO of the first `known` bytes; what is */
-    uint64_t known;  /* behind them is to be asked for anew. At least 1 */
+    /* STATUS: BLOCK_ALLOCATED, BLOCK_ZERO of the first `known` bytes, at least 1; what is behind
+     * them is to be asked for anew. */
+    uint32_t status;
+    uint64_t known;
     /* the block layer's own until done */
     BlockNode *node;
     uint32_t how;       /* flags as a driver has to take them: write_cache, no_flush and
@@ -105,9 +107,9 @@ typedef struct BlockDriver {
      * Sets the driver's options that say the same. */
     bool (*parse_filename)(const char *filename, Opts *opts, GError **errp);
     /* Main thread; options are in node->state, the common ones in node. Opens, sets node->size,
-     * align, read_only, can_discard, can_grow, has_status, unit. Child nodes come by block_open_child(), and
-     * block_setup_io() reads them. On failure nothing is left behind but the children, and close()
-     * is not called. */
+     * align, read_only, can_discard, can_grow, has_status, unit. Child nodes come by
+     * block_open_child(), and block_setup_io() reads them. On failure nothing is left behind but
+     * the children, and close() is not called. */
     bool (*open)(BlockNode *node, Opts *opts, GError **errp);
     /* Main thread, detached; children are still there. */
     void (*close)(BlockNode *node);

@@ -2,10 +2,10 @@
 /*
  * Decompression of image data, for formats that have compressed clusters.
  *
- * Each codec is a module of kind "codec" (util/module.h) whose interface is one BlockCodec; a format
- * driver asks for it by the name that its images have for it, when it opens one. Compressed data
- * comes from an image and so from anywhere: a codec trusts no length in it, and says no rather than
- * write behind out.
+ * Each codec is a module of kind "codec" (util/module.h) whose interface is one BlockCodec; a
+ * format driver asks for it by the name that its images have for it, when it opens one. Compressed
+ * data comes from an image and so from anywhere: a codec trusts no length in it, and says no rather
+ * than write behind out.
  */
 #ifndef BLOCK_CODEC_H
 #define BLOCK_CODEC_H

@@ -62,8 +62,8 @@ typedef struct ThrottleLimits {
         THROTTLE_OPTS_OF(prefix, "iops-write", base, THROTTLE_IOPS_WRITE, "writes"),               \
         THROTTLE_OPT(prefix, "iops-size", base, iops_size, "bytes that count as one request")
 
-/* False and an error, in the words of the options, if they contradict each other or are too large to
- * count with. Any thread. */
+/* False and an error, in the words of the options, if they contradict each other or are too large
+ * to count with. Any thread. */
 bool throttle_limits_check(const ThrottleLimits *limits, GError **errp);
 
 /* Is there a limit at all? Any thread. */
@@ -74,8 +74,8 @@ bool throttle_limits_any(const ThrottleLimits *limits);
 typedef struct ThrottleGroup ThrottleGroup;
 typedef struct ThrottleMember ThrottleMember;
 
-/* A node of a group; embedded in its state. start is set by the node before it attaches; the rest is
- * the group's. */
+/* A node of a group; embedded in its state. start is set by the node before it attaches; the rest
+ * is the group's. */
 struct ThrottleMember {
     ThrottleGroup *group; /* NULL: not attached */
     BlockReq *first[2], **end[2]; /* requests that wait, by req->next: reads and writes */
@@ -85,12 +85,12 @@ struct ThrottleMember {
 
 #define BLOCK_THROTTLE_GROUP "throttle-group" /* of block_graph_find_thing() */
 
-/* limits have passed throttle_limits_check(); id and limits are copied. Never NULL; the caller has a
- * reference. Nodes find it as the graph's thing of kind BLOCK_THROTTLE_GROUP, which the caller sees
- * to. Main thread, as are ref and unref. */
+/* limits have passed throttle_limits_check(); id and limits are copied. Never NULL; the caller has
+ * a reference. Nodes find it as the graph's thing of kind BLOCK_THROTTLE_GROUP, which the caller
+ * sees to. Main thread, as are ref and unref. */
 ThrottleGroup *throttle_group_new(const char *id, const ThrottleLimits *limits);
 ThrottleGroup *throttle_group_ref(ThrottleGroup *group);
-/* True if it was the last one: the group is gone, and its thing has to be removed from the graph. */
+/* True if it was the last one: the group is gone, its thing has to be removed from the graph. */
 bool throttle_group_unref(ThrottleGroup *group);
 /* Valid as long as the group. Any thread. */
 const char *throttle_group_id(const ThrottleGroup *group);
@@ -102,8 +102,8 @@ bool throttle_member_attach(ThrottleMember *member, ThrottleGroup *group, Loop *
                             GError **errp);
 /* Nothing of it waits; on the loop's thread. */
 void throttle_member_detach(ThrottleMember *member);
-/* Calls member->start(req) when it is its turn: within the call, or from the loop. Until then req is
- * the group's, linked by req->next. On the loop's thread. */
+/* Calls member->start(req) when it is its turn: within the call, or from the loop. Until then req
+ * is the group's, linked by req->next. On the loop's thread. */
 void throttle_member_submit(ThrottleMember *member, BlockReq *req);
 /* True if req was waiting: it is not started, and is the caller's to complete. False: it has been
  * started. On the loop's thread. */

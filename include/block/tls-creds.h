@@ -4,11 +4,11 @@
  *
  * -object tls-creds-x509 and tls-creds-psk (system/tls-creds-object.c) make them, before the block
  * nodes, and keep them until all nodes are closed; a driver finds them by their id as the graph's
- * thing of kind BLOCK_TLS_CREDS, and points to them. They never change, so any thread may read them.
+ * thing of kind BLOCK_TLS_CREDS, and points to them. They never change: any thread may read them.
  *
- * Here are names of files, not what is in them: the driver's library reads that for each connection.
- * Under the sandbox it can't after the start, so a driver says in may_seal() what it would promise
- * in vain. File names are QEMU's (docs/system/tls.rst).
+ * Here are names of files, not what is in them: the driver's library reads that for each
+ * connection. Under the sandbox it can't after the start, so a driver says in may_seal() what it
+ * would promise in vain. File names are QEMU's (docs/system/tls.rst).
  */
 #ifndef BLOCK_TLS_CREDS_H
 #define BLOCK_TLS_CREDS_H

@@ -116,7 +116,7 @@ class Nbd(RemoteCase):
         self.assertEqual(bytes(guest.memory[DATA:DATA + 512]), struct.pack('>64Q', *offsets))
 
     def test_tls_is_not_found_again_under_the_sandbox(self):
-        """Reading the credentials anew would be denied: that is said before, not when it is needed."""
+        """Reading the credentials anew would be denied, and that is said at start."""
         keys = self.folder / 'keys.psk'
         keys.write_text('me:00112233445566778899aabbccddeeff\n', encoding='utf-8')
         self.stop_server()
