@@ -73,7 +73,7 @@ fuzz-lsi:
 
 # The packages build themselves from the tree, so no build folder of this one is used.
 check-deb:
-	@scripts/install-deps build boot deb
+	@scripts/install-deps build deb
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
 	@$(TEST) deb
 
@@ -87,10 +87,15 @@ dist:
 	@git archive --prefix=qemu-remote-$(VERSION)/ HEAD | xz > $(BUILD)/qemu-remote-$(VERSION).tar.xz
 	@echo $(BUILD)/qemu-remote-$(VERSION).tar.xz
 
+# Of what is built here or, with INSTALLED=yes, of what a package or make install has installed.
 demo:
-	@scripts/install-deps build boot
+ifdef INSTALLED
+	@scripts/demo --installed
+else
+	@scripts/install-deps build guest
 	@$(MAKE) --no-print-directory all
 	@scripts/demo --build-dir $(BUILD)
+endif
 
 # BENCH takes more of its options: make bench-remote BENCH='--only iops --rounds 9'
 bench-remote:
@@ -112,7 +117,8 @@ help:
 	@echo 'fuzz-lsi           drives the adapter at random until it is stopped'
 	@echo 'check-deb          builds the Debian packages, and tries them in a Debian of their own'
 	@echo 'deb, dist          the Debian packages; the source as a tar file'
-	@echo 'demo               boots a guest from a disk that this program serves'
+	@echo 'demo               boots a guest from a disk that this program serves; with INSTALLED=yes,'
+	@echo '                   from one that the installed program serves'
 	@echo 'bench-remote       measures beside the stock remote'
 
 .PHONY: all install clean distclean check $(SUITE_CHECKS) check-interop check-remote \
