@@ -75,6 +75,13 @@ class Names(unittest.TestCase):
                 if '://' not in link:
                     self.assertTrue((path.parent / link).exists(), f'{path}: {link}')
 
+    def test_headings(self):
+        """One that is there twice is a sign of a page that was mended in the wrong place."""
+        for path in DOCS:
+            code = re.sub(r'(?ms)^ *```.*?^ *```', '', text(path))
+            headings = re.findall(r'(?m)^##? .*$', code)
+            self.assertEqual(len(headings), len(set(headings)), path)
+
     def test_files(self):
         for path in DOCS:
             for name in re.findall(r'`((?:scripts|tests|hw|block|include|system|remote|util)/'

@@ -63,8 +63,11 @@ def files(package):
 def unpacked(name, packages):
     """The contents of each file of the packages, those for dpkg included."""
     place = folder() / 'unpacked' / name
+    place.mkdir(parents=True)
     for package, path in packages.items():
-        run('dpkg-deb', '-R', path, place / package)
+        done = run('dpkg-deb', '-R', path, place / package)
+        if done.returncode:
+            raise AssertionError(done.stdout)
     return {path.relative_to(place): path.read_bytes() for path in place.rglob('*')
             if path.is_file() and not path.is_symlink()}
 
