@@ -212,8 +212,9 @@ class RoundTrip(DebCase):
         self.assertEqual(self.works('systemd-analyze verify --man=no qemu-remote@vm1.service'), '')
 
     def test_apparmor(self):
-        self.assertEqual(self.works(f'apparmor_parser --skip-kernel-load --skip-cache {PROFILE}'),
-                         '')
+        said = self.works(f'apparmor_parser --skip-kernel-load --skip-cache {PROFILE}')
+        # A kernel without AppArmor is nothing that the profile could help.
+        self.assertEqual([line for line in said.splitlines() if 'interface file' not in line], [])
 
     def test_autopkgtest(self):
         said = self.works('export AUTOPKGTEST_TMP=/var/tmp/qemu-remote-test; '
