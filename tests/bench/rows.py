@@ -7,6 +7,7 @@ all of them.
 """
 
 import os
+import shutil
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import guest_accesses
 import guest_iops
-from sides import (TOP, Session, loaded_libraries, make_image, median, memory_kib, percentile,
-                   run, start_all, weigh)
+from sides import (TOP, Asker, BenchError, NbdServer, Session, loaded_libraries, make_image,
+                   median, memory_kib, percentile, run, start_all, thread_cpu_ns, weigh)
 
 DEPTHS = (1, 4, 16, 64)
 CACHES = {'O_DIRECT': 'cache=none', 'page cache': 'cache=writeback'}
@@ -60,16 +61,18 @@ class Bench:
                                           self.image_mib))
         return self.images[number]
 
-    def session(self, side, drive='', devices=1):
-        """`devices` of a side, each with an image of its own."""
-        return Session(side, self.client, [self.image(i) for i in range(devices)], drive)
+    def session(self, side, drive='', devices=1, disk=None):
+        """`devices` of a side, each with an image of its own; or one with disk(side)."""
+        disks = [disk(side)] if disk else [self.image(i) for i in range(devices)]
+        return Session(side, self.client, disks, drive)
 
-    def turns(self, orders, drive='', devices=1, sides=None):
-        """{order: {side: [sum of the answers of a round's devices, ...]}}"""
+    def turns(self, orders, drive='', devices=1, sides=None, disk=None):
+        """{order: {side: [the answers of a round's devices, ...]}}"""
         answers = {order: defaultdict(list) for order in orders}
         sides = sides or self.sides
         with ExitStack() as stack:
-            sessions = [stack.enter_context(self.session(side, drive, devices)) for side in sides]
+            sessions = [stack.enter_context(self.session(side, drive, devices, disk))
+                        for side in sides]
             for session in sessions:
                 session.ask(f'load randread 4096 4 {self.ms // 2} 1')  # not cold
             for _ in range(self.rounds):
@@ -170,6 +173,7 @@ def without_polling(side):
 def group_start(bench):
     """Start-up, memory and size."""
     samples = defaultdict(lambda: defaultdict(list))
+    ours = bench.sides[0]
     for side in bench.sides:
         if side.protocol == 'mpqemu':
             samples['size'][side.name], samples['needed'][side.name] = (
@@ -178,6 +182,10 @@ def group_start(bench):
         for side in bench.sides:
             if side.protocol == 'mpqemu':
                 samples['start'][side.name] += start_times(bench, side, 8)
+        for _ in range(8):  # close together, as their difference is small
+            for name, words in (('sandboxed', ()), ('open', ('-sandbox', 'off'))):
+                samples[name][ours.name] += start_times(bench, replace(ours, more=words), 2)
+        for side in bench.sides:
             with bench.session(side) as session:
                 session.ask('load randread 4096 1 1 1')
                 for name, kib in memory_kib(session.pids).items():
@@ -190,6 +198,9 @@ def group_start(bench):
     yield row('start to first config reply, p50', 'start', 'ms', scale=1e6, digits=2,
               aim=('<=', 0.15))
     yield row('start to first config reply, p95', 'start', 'ms', percentile(0.95), 1e6, digits=2)
+    yield Row('of it, the sandbox', 'ms',
+              {ours.name: (median(samples['sandboxed'][ours.name])
+                           - median(samples['open'][ours.name])) / 1e6}, 2, limit=1)
     yield row('PSS after a few reads', 'Pss', 'KiB', aim=('<=', 0.15))
     yield row('private dirty memory after a few reads', 'Private_Dirty', 'KiB')
     yield row('resident memory after a few reads', 'Rss', 'KiB')
@@ -336,6 +347,98 @@ def group_segments(bench):
                   x=segments, x_label='segments')
 
 
+def group_qcow2(bench):
+    """qcow2 images; 4 KiB at random places."""
+    if not shutil.which('qemu-img'):
+        yield Row('not measured: qemu-img is not there', '', {})
+        return
+    full = bench.folder / 'full.qcow2'
+    run(['qemu-img', 'convert', '-O', 'qcow2', bench.image(0), full])
+    ours = bench.sides[0]
+    raw = replace(ours, name='raw')
+    sides = [replace(side, image='qcow2') for side in bench.sides]
+    orders = {depth: bench.load('randread', 4096, depth) for depth in (1, 16)}
+    for cache, drive in CACHES.items():
+        answers = bench.turns(list(orders.values()), f'{drive},readonly=on', sides=[*sides, raw],
+                              disk=lambda side: full if side.image == 'qcow2' else bench.image(0))
+        for depth, order in orders.items():
+            figures = over_rounds(answers[order], iops)
+            beside = {ours.name: figures[ours.name], bench.sides[1].name: figures.pop(raw.name)}
+            yield Row(f'read, {cache}, queue depth {depth}', 'IOPS', figures,
+                      aim=('>=', 2.0 if depth == 1 else 3.0))
+            if depth == 16:  # 256 MiB: all of its mapping has been read by now
+                yield Row(f'the same beside our own raw, {cache}, queue depth {depth}', 'IOPS',
+                          beside, aim=('>=', 0.9))
+    yield from qcow2_allocations(bench, sides)
+
+
+def qcow2_allocations(bench, sides):
+    """Each write goes to a cluster that is not there yet, or hardly any."""
+    orders = {depth: bench.load('randwrite', 4096, depth) for depth in (1, 16)}
+
+    def new_image(side):
+        path = bench.folder / f'new {side.name}.qcow2'
+        run(['qemu-img', 'create', '-f', 'qcow2', path, '256G'])
+        return path
+    answers = bench.turns(list(orders.values()), 'cache=none', sides=sides, disk=new_image)
+    for depth, order in orders.items():
+        yield Row(f'write that allocates, O_DIRECT, queue depth {depth}', 'IOPS',
+                  over_rounds(answers[order], iops), aim=('>=', 1.0))
+
+
+def group_nbd(bench):
+    """NBD over a UNIX socket, of one qemu-nbd; 4 KiB at random places."""
+    if not shutil.which('qemu-nbd'):
+        yield Row('not measured: qemu-nbd is not there', '', {})
+        return
+    words = {'randread': 'read', 'randwrite': 'write'}
+    orders = {(kind, depth): bench.load(kind, 4096, depth) for kind in words for depth in (1, 16)}
+    with NbdServer(bench.folder / 'nbd', bench.image(0)) as server:
+        try:
+            answers = bench.turns(list(orders.values()),
+                                  disk=lambda side: f'nbd:unix:{server.path}')
+        except BenchError as err:  # the module is not built, say
+            yield Row(f'not measured: {err}', '', {})
+            return
+    for (kind, depth), order in orders.items():
+        yield Row(f'{words[kind]}, queue depth {depth}', 'IOPS',
+                  over_rounds(answers[order], iops), aim=('>=', 1.5) if depth == 16 else (),
+                  series=words[kind], x=depth)
+
+
+def group_queries(bench):
+    """What 1,000 query-remote each second cost the device's thread."""
+    side = without_polling(bench.sides[0])
+    if not side:
+        yield Row('not measured: the program has no poll-max-ns', '', {})
+        return
+    path = bench.folder / 'qmp'
+    side = replace(side, more=('-qmp', f'unix:{path},server=on,wait=off'))
+    order = bench.load('randread', 4096, 16)
+    samples = defaultdict(list)
+    with bench.session(side) as session:
+        session.ask(order)
+        for _ in range(4 * bench.rounds):  # their difference is small
+            samples['quiet'].append(thread_cost(session, order))
+            with Asker(path, 1000) as asker:
+                samples['asked'].append(thread_cost(session, order))
+            samples['answers'].append(asker.answers / bench.ms * 1000)
+    for name, title in (('quiet', 'its CPU for a read, page cache, queue depth 16'),
+                        ('asked', 'the same while it is asked')):
+        yield Row(title, 'us', {bench.sides[0].name: median(samples[name]) / 1e3}, 2)
+    more = median([asked / quiet - 1 for asked, quiet in zip(samples['asked'], samples['quiet'])])
+    yield Row('more by', '%', {bench.sides[0].name: 100 * more}, 1, limit=2)
+    yield Row('answers to query-remote', '1/s', {bench.sides[0].name: median(samples['answers'])})
+
+
+def thread_cost(session, order):
+    """Nanoseconds of the first device's thread for an I/O."""
+    pid = session.pids[0]
+    before = thread_cpu_ns(pid, 'link0')
+    answer, = session.ask(order)
+    return (thread_cpu_ns(pid, 'link0') - before) / answer['ios']
+
+
 def group_proxy(bench):
     """A register read through our own x-pci-proxy-dev."""
     side = bench.sides[0]
@@ -389,11 +492,14 @@ GROUPS = {
     'device': group_device,
     'cpu': group_cpu,
     'sequential': group_sequential,
+    'qcow2': group_qcow2,
+    'nbd': group_nbd,
     'devices': group_devices,
     'many-devices': group_many_devices,
     'images': group_images,
     'regions': group_regions,
     'segments': group_segments,
+    'queries': group_queries,
     'proxy': group_proxy,
     'guest': group_guest,
     'accesses': group_accesses,

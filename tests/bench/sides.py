@@ -15,6 +15,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,16 +53,18 @@ class Side:
     protocol: str = 'mpqemu'
     one_device: bool = False  # a process
     link: str = ''  # more options of the object that has the socket
+    image: str = 'raw'  # format of its images
+    more: tuple = ()  # words of the command line
 
     def arguments(self, disks, fds, drive=''):
         """The command line; each of `fds` is a device's socket, or a word in its place. Sides
         share images."""
         vfio_user = self.protocol == 'vfio-user'
         words = [self.program, '-machine', 'x-remote,vfio-user=on' if vfio_user else 'x-remote',
-                 '-nodefaults', '-display', 'none']
+                 '-nodefaults', '-display', 'none', *self.more]
         for i, (disk, fd) in enumerate(zip(disks, fds)):
             words += ['-device', f'lsi53c895a,id=lsi{i}',
-                      '-drive', f'if=none,id=drive{i},format=raw,file={disk}'
+                      '-drive', f'if=none,id=drive{i},format={self.image},file={disk}'
                                 + (f',{drive}' if drive else ''),
                       '-device', f'scsi-hd,drive=drive{i},bus=lsi{i}.0,scsi-id=0,share-rw=on']
         for i, fd in enumerate(fds):
@@ -222,6 +225,14 @@ def memory_kib(pids):
     return total
 
 
+def thread_cpu_ns(pid, name):
+    """That a process's thread of this name has used so far."""
+    for task in Path(f'/proc/{pid}/task').iterdir():
+        if (task / 'comm').read_text(encoding='utf-8').strip() == name:
+            return int((task / 'schedstat').read_text(encoding='utf-8').split()[0])
+    raise BenchError(f'process {pid} has no thread {name}')
+
+
 def loaded_libraries(pid):
     text = Path(f'/proc/{pid}/maps').read_text(encoding='utf-8')
     return len(set(re.findall(r'/\S*\.so\S*', text)))
@@ -246,6 +257,69 @@ def percentile(share):
         ordered = sorted(values)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
     return of
+
+
+class Asker(threading.Thread):
+    """Asks a monitor for query-remote so many times a second, and counts the answers."""
+
+    def __init__(self, path, per_second):
+        super().__init__(daemon=True)
+        self.period = 1 / per_second
+        self.answers = 0
+        self.ended = threading.Event()
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(SECONDS)
+        self.sock.connect(str(path))
+        self.lines = self.sock.makefile('r', encoding='utf-8')
+        self.lines.readline()  # the greeting
+        self._ask('qmp_capabilities')
+
+    def _ask(self, command):
+        self.sock.sendall(b'{"execute": "%s"}\n' % command.encode())
+        if not self.lines.readline().startswith('{"return"'):
+            raise BenchError(f'{command} has failed')
+
+    def run(self):
+        due = time.monotonic()
+        while not self.ended.wait(max(0, due - time.monotonic())):
+            self._ask('query-remote')
+            self.answers += 1
+            due += self.period
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join()
+        self.lines.close()
+        self.sock.close()
+
+
+class NbdServer:
+    """qemu-nbd with a raw image, on a socket, for any number of clients."""
+
+    def __init__(self, path, image):
+        self.path = path
+        self.process = subprocess.Popen(['qemu-nbd', '-f', 'raw', '-t', '-e', '0', '-k', str(path),
+                                         str(image)], stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + SECONDS
+        while not Path(path).exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.close()
+                raise BenchError('qemu-nbd does not serve')
+            time.sleep(0.01)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
 
 
 def make_image(path, mib):
