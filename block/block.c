@@ -32,6 +32,7 @@
 #include "util/log.h"
 #include "util/trace.h"
 #include <errno.h>
+#include <limits.h>
 
 /* --- submission and completion --- */
 
@@ -228,6 +229,32 @@ void block_submit(BlockNode *node, BlockReq *req)
 void block_cancel(BlockReq *req)
 {
     bounce_cancel(req);
+}
+
+/* --- without waiting --- */
+
+bool block_never_reads_now(const BlockNode *node)
+{
+    return !node->driver->read_now || node->align > 1;
+}
+
+size_t block_read_now(BlockNode *node, uint64_t offset, const struct iovec *iov, unsigned niov)
+{
+    uint64_t bytes = iov_bytes(iov, niov);
+    int64_t begun = loop_now_ns();
+    size_t n;
+
+    if (block_never_reads_now(node) || niov > IOV_MAX || bytes > node->size ||
+        offset > node->size - bytes) {
+        return 0;
+    }
+    n = node->driver->read_now(node, offset, iov, niov);
+    if (n) {
+        node->stats.ops[BLOCK_READ]++;
+        node->stats.bytes[BLOCK_READ] += n;
+        node->stats.ns[BLOCK_READ] += loop_now_ns() - begun;
+    }
+    return n;
 }
 
 int block_host_fd(const BlockNode *node)

@@ -11,9 +11,9 @@
  * error, as a discard is advice. A block device takes both only in whole logical sectors: of a
  * discard the part within is taken, zeroes fall back to writing.
  *
- * file_io_try() is the exception that runs on the loop's thread: preadv2 with RWF_NOWAIT copies
- * what the page cache has and returns at once, which is cheaper than any hand-over. What it gets
- * counts as progress, the rest goes the ordinary way.
+ * file_io_read_now() is the exception that runs on the loop's thread: preadv2 with RWF_NOWAIT
+ * copies what the page cache has and returns at once, which is cheaper than any hand-over. What
+ * file_io_try() gets by it counts as the request's progress, the rest goes the ordinary way.
  */
 #include "block/file-io.h"
 #include "block/engine.h"
@@ -63,18 +63,28 @@ int file_io_init(FileIo *io, int fd)
     return 0;
 }
 
-bool file_io_try(FileIo *io, BlockReq *req)
+/* 0 is the end of the file or nothing cached on some kernels: the real read will tell. */
+size_t file_io_read_now(FileIo *io, uint64_t offset, const struct iovec *iov, unsigned niov)
 {
     ssize_t n;
 
-    if (!io->try_cache || req->op != BLOCK_READ) {
-        return false;
+    if (!io->try_cache) {
+        return 0;
     }
-    n = preadv2(io->fd, req->iov, req->niov, req->offset, RWF_NOWAIT);
+    n = preadv2(io->fd, iov, niov, offset, RWF_NOWAIT);
     if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)) {
         io->try_cache = false;
     }
-    /* 0 is the end of the file or nothing cached on some kernels: let the real read tell */
+    return MAX(n, 0);
+}
+
+bool file_io_try(FileIo *io, BlockReq *req)
+{
+    size_t n = 0;
+
+    if (req->op == BLOCK_READ) {
+        n = file_io_read_now(io, req->offset, req->iov, req->niov);
+    }
     return n > 0 && transfer_step(req, io->fd, n) == 0;
 }
 

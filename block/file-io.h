@@ -17,6 +17,8 @@ typedef struct FileIo {
 int file_io_init(FileIo *io, int fd);
 /* Loop's thread: takes a READ as far as the page cache has it. True if that was all of it. */
 bool file_io_try(FileIo *io, BlockReq *req);
+/* Loop's thread: the bytes that the page cache has, from the first one on. */
+size_t file_io_read_now(FileIo *io, uint64_t offset, const struct iovec *iov, unsigned niov);
 /* Worker thread: the rest of req, or all of it; returns its result. */
 int file_io_run(const FileIo *io, BlockReq *req);
 

@@ -19,6 +19,7 @@
  */
 #include "block/drivers.h"
 #include "block/engine.h"
+#include "block/file-io.h"
 #include "block/graph.h"
 #include "block/image-lock.h"
 #include "util/error.h"
@@ -49,6 +50,7 @@ typedef struct FileState {
     int fd;
     const BlockEngineType *engine_type;
     BlockEngine *engine;
+    FileIo io; /* for reads without waiting */
 } FileState;
 
 static const OptDesc file_opts[] = {
@@ -301,6 +303,7 @@ static bool file_attach(BlockNode *node, Loop *loop, GError **errp)
     BlockSpares *spares = block_graph_spares(node->graph);
     g_autoptr(GError) err = NULL;
 
+    file_io_init(&s->io, s->fd); /* what it can't find out, the engine will say */
     s->engine = s->engine_type->start(loop, s->fd, spares, &err);
     if (!s->engine && fallback && fallback != s->engine_type) {
         log_line(s->filename, "%s; using aio=%s", err->message, fallback->name);
@@ -326,6 +329,14 @@ static void file_submit(BlockNode *node, BlockReq *req)
     FileState *s = node->state;
 
     s->engine_type->submit(s->engine, req);
+}
+
+static size_t file_read_now(BlockNode *node, uint64_t offset, const struct iovec *iov,
+                            unsigned niov)
+{
+    FileState *s = node->state;
+
+    return file_io_read_now(&s->io, offset, iov, niov);
 }
 
 static void file_cancel(BlockNode *node, BlockReq *req)
@@ -361,6 +372,7 @@ const BlockDriver block_file_driver = {
     .detach = file_detach,
     .submit = file_submit,
     .cancel = file_cancel,
+    .read_now = file_read_now,
     .lock = file_lock,
     .filename = file_filename,
     .can_resize = true,
@@ -376,6 +388,7 @@ const BlockDriver block_host_device_driver = {
     .detach = file_detach,
     .submit = file_submit,
     .cancel = file_cancel,
+    .read_now = file_read_now,
     .lock = file_lock,
     .filename = file_filename,
     .host_fd = file_host_fd,

@@ -125,6 +125,13 @@ static void raw_cancel(BlockNode *node, BlockReq *req)
     }
 }
 
+static size_t raw_read_now(BlockNode *node, uint64_t offset, const struct iovec *iov, unsigned niov)
+{
+    const RawState *s = node->state;
+
+    return block_read_now(node->file, offset + s->offset, iov, niov);
+}
+
 /* A part of the device is not the device. */
 static int raw_host_fd(const BlockNode *node)
 {
@@ -153,6 +160,7 @@ const BlockDriver block_raw_driver = {
     .close = raw_close,
     .submit = raw_submit,
     .cancel = raw_cancel,
+    .read_now = raw_read_now,
     .host_fd = raw_host_fd,
     .can_resize = true,
 };

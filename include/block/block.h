@@ -122,6 +122,8 @@ typedef struct BlockDriver {
     void (*submit)(BlockNode *node, BlockReq *req);
     /* Optional, best effort; a write that was started is never cancelled. */
     void (*cancel)(BlockNode *node, BlockReq *req);
+    /* Optional, see block_read_now(); within the node's size. */
+    size_t (*read_now)(BlockNode *node, uint64_t offset, const struct iovec *iov, unsigned niov);
     /* Optional: the open device of the host that the node is, byte for byte; stays the node's. */
     int (*host_fd)(const BlockNode *node);
     /* Optional, of files: tells other processes, or refuses with an error if one is in the way;
@@ -286,6 +288,11 @@ void block_detach(BlockNode *node);
 
 void block_submit(BlockNode *node, BlockReq *req);
 void block_cancel(BlockReq *req);
+/* Reads without waiting, as far as the bytes are in the host's memory: how many that was, and 0 for
+ * whatever keeps more from being had, be it an error; a request finds out. On the node's loop. */
+size_t block_read_now(BlockNode *node, uint64_t offset, const struct iovec *iov, unsigned niov);
+/* Has the node no way to do that, for none of its bytes? */
+bool block_never_reads_now(const BlockNode *node);
 /* Waits for every request submitted so far, then flushes (if anything was written), then calls
  * idle from the loop, once. Requests that come later, of others that share the node, are not waited
  * for, so they can't hold it up; several drains may be under way. */

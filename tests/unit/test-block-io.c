@@ -310,6 +310,38 @@ static uint32_t how_of(Disk *d, BlockOp op, uint32_t flags)
     return r.req.how;
 }
 
+/* What was just written is in the page cache: parts that go to different places. With O_DIRECT, and
+ * beyond the end, there's nothing to be had. */
+static void test_read_now(Disk *d, gconstpointer data G_GNUC_UNUSED)
+{
+    g_autofree uint8_t *src = g_malloc(SIZE), *dst = g_malloc0(SIZE);
+    struct iovec iov[] = { { dst + 8000, 3000 }, { dst, 7000 } };
+    size_t n;
+
+    if (!d->node) {
+        return;
+    }
+    for (unsigned i = 0; i < SIZE; i++) {
+        src[i] = i * 7 + i / 251;
+    }
+    g_assert_cmpint(do_io(d->node, BLOCK_WRITE, 0, src, SIZE), ==, 0);
+    disk_reopen(d, ",format=raw,offset=4096");
+    g_assert_cmpuint(block_read_now(d->node, SIZE - 4096 - 9999, iov, 2), ==, 0);
+    g_assert_cmpuint(block_read_now(d->node, UINT64_MAX - 100, iov, 2), ==, 0);
+    n = block_read_now(d->node, 5001, iov, 2);
+    if (d->v->direct || d->v->align) {
+        g_assert_true(block_never_reads_now(d->node));
+        g_assert_cmpuint(n, ==, 0);
+    } else if (n == 0) {
+        g_test_skip("the file system has no RWF_NOWAIT");
+    } else {
+        g_assert_cmpuint(n, ==, 10000);
+        g_assert_cmpmem(dst + 8000, 3000, src + 4096 + 5001, 3000);
+        g_assert_cmpmem(dst, 7000, src + 4096 + 8001, 7000);
+        g_assert_cmpuint(d->node->stats.bytes[BLOCK_READ], ==, n);
+    }
+}
+
 static void test_fua(Disk *d, gconstpointer data G_GNUC_UNUSED)
 {
     NEEDS_DISK(d);
@@ -795,6 +827,7 @@ static const struct Case {
     { "discard", test_discard },
     { "end-of-file", test_end_of_file },
     { "bounds", test_bounds },
+    { "read-now", test_read_now },
     { "fua", test_fua },
     { "probed", test_probed },
     { "backlog", test_backlog },
