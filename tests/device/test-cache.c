@@ -21,10 +21,10 @@
 #define SEED 0xcac4eu
 
 enum {
-    COMMANDS = 200,
+    COMMANDS = 100,
     DEPTH = 8,
-    BLOCKS = 2048, /* of the disk: few, so that each is written several times */
-    BLOCKS_EACH = 128,
+    BLOCKS = 1024, /* of the disk: few, so that each is written several times */
+    BLOCKS_EACH = 320,
     FUA = 1 << 3, /* in byte 1 of the CDB */
 };
 
@@ -64,10 +64,11 @@ static bool collides(const Load *load, const Slot *slot)
 
 static void choose_blocks(Load *load, Slot *slot)
 {
-    const bool small = g_rand_boolean(load->rand);
+    static const int most[] = { 8, 8, 8, 8, 128, 128, 128, BLOCKS_EACH };
+    const int max = most[g_rand_int_range(load->rand, 0, G_N_ELEMENTS(most))];
 
     do {
-        slot->blocks = g_rand_int_range(load->rand, 1, small ? 9 : BLOCKS_EACH + 1);
+        slot->blocks = g_rand_int_range(load->rand, 1, max + 1);
         slot->lba = g_rand_int_range(load->rand, 0, BLOCKS - slot->blocks + 1);
     } while (collides(load, slot));
     put_be32(slot->job.cdb + 2, slot->lba);
