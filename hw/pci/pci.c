@@ -308,3 +308,8 @@ int pci_dma_write(PciDev *pci, uint64_t gpa, const void *buf, size_t len)
     }
     return guest_memory_write(pci->mem, gpa, buf, len);
 }
+
+void *pci_dma_ptr(PciDev *pci, uint64_t gpa, size_t *len)
+{
+    return pci_bus_master(pci) ? guest_memory_ptr(pci->mem, gpa, len, true, NULL) : NULL;
+}

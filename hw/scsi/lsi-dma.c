@@ -103,6 +103,32 @@ int lsi_mem_write(Lsi *s, uint64_t addr, const void *buf, size_t len)
     return 0;
 }
 
+static bool is_own(const Lsi *s, uint64_t addr, size_t *len)
+{
+    uint64_t off;
+
+    return in_window(s, LSI_BAR_RAM, addr, &off, len) ||
+           in_window(s, LSI_BAR_REGS, addr, &off, len);
+}
+
+void *lsi_mem_ptr(Lsi *s, uint64_t addr, size_t *len)
+{
+    size_t own = *len;
+
+    return is_own(s, addr, &own) ? NULL : pci_dma_ptr(&s->pci, addr, len);
+}
+
+bool lsi_mem_peek(Lsi *s, uint64_t addr, void *buf, size_t len)
+{
+    const uint8_t *ram = lsi_ram_at(s, addr, len);
+
+    if (ram) {
+        memcpy(buf, ram, len);
+        return true;
+    }
+    return !is_own(s, addr, &len) && pci_dma_read(&s->pci, addr, buf, len) == 0;
+}
+
 int lsi_io_read(Lsi *s, uint32_t addr, void *buf, size_t len)
 {
     uint64_t off;

@@ -293,6 +293,16 @@ typedef struct LsiWindow {
     uint32_t size;
 } LsiWindow;
 
+/* Data that the target has put where a run of block moves will want it: see lsi-gather.c. */
+enum { LSI_PLACES_MAX = 128 };
+typedef struct LsiPlaces {
+    const ScsiReq *req;
+    uint64_t moved; /* req->moved of the next place */
+    unsigned next, n;
+    uint64_t addr[LSI_PLACES_MAX];
+    struct iovec iov[LSI_PLACES_MAX];
+} LsiPlaces;
+
 enum { LSI_BAR_IO, LSI_BAR_REGS, LSI_BAR_RAM, LSI_BARS };
 
 struct Lsi {
@@ -309,6 +319,7 @@ struct Lsi {
     LoopWork run_work;  /* lsi_run() */
     LoopWork disc_work; /* the target thinks about disconnecting */
     LoopTimer gen_timer, hth_timer;
+    LsiPlaces places;
     uint64_t epoch; /* changes when a reset or abort takes a move's ground away */
     bool executing; /* inside lsi_run() */
     bool frozen;    /* SCRIPTS stand still, whatever st.run says */
@@ -416,6 +427,11 @@ static inline uint8_t *lsi_ram_at(Lsi *s, uint64_t addr, size_t len)
 /* In I/O space (SIOM, DIOM): the own BAR 0 only. */
 int lsi_io_read(Lsi *s, uint32_t addr, void *buf, size_t len);
 int lsi_io_write(Lsi *s, uint32_t addr, const void *buf, size_t len);
+/* Memory that a write would reach, in place; *len is cut to what is in one piece. NULL: none, or
+ * the own registers and RAM. Good until lsi_run() returns. */
+void *lsi_mem_ptr(Lsi *s, uint64_t addr, size_t *len);
+/* As lsi_mem_read(), but not of the own registers, which have side effects. */
+bool lsi_mem_peek(Lsi *s, uint64_t addr, void *buf, size_t len);
 /* A little-endian dword. False: bus fault raised. */
 bool lsi_fetch32(Lsi *s, uint64_t addr, uint32_t *val);
 /* Config space has changed: where the own windows are now. */
@@ -444,6 +460,9 @@ void lsi_illegal(Lsi *s);
 void lsi_block_move(Lsi *s, uint32_t insn);
 /* Goes on with st.move; false if it waits or stopped. */
 void lsi_move_continue(Lsi *s, size_t *bytes_left);
+/* The move that the two dwords at insn are, if it's one of DATA IN, not indirect and not of three
+ * dwords. Changes nothing. */
+bool lsi_move_peek(Lsi *s, const uint8_t *insn, LsiMove *mv);
 void lsi_memory_move(Lsi *s, uint32_t insn);
 void lsi_load_store(Lsi *s, uint32_t insn);
 
@@ -478,6 +497,14 @@ LsiTask *lsi_task_new(Lsi *s);
 void lsi_task_queue(LsiTask *t);
 /* Cancels what matches; target or lun -1: any. tag -1: any, else with tag only. */
 void lsi_tasks_cancel(Lsi *s, int target, int lun, int tag);
+
+/* ---- lsi-gather.c ---- */
+/* Forgets what has been placed. */
+void lsi_places_clear(Lsi *s);
+/* The data window has no pointer: the next *len bytes of st.move, in guest memory where they are
+ * already; at most budget are asked for. NULL: the target has none at hand, and the window is
+ * another one now. */
+const uint8_t *lsi_gather(Lsi *s, size_t *len, size_t budget);
 
 /* ---- lsi-msg.c ---- */
 /* One byte of MSG OUT. */

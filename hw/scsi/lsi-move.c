@@ -8,8 +8,9 @@
  * when it has no more: the move then ends in a phase mismatch, which is an interrupt (M/A) or a
  * jump (CCNTL0.ENPMJ) with the remainder left in RBC, UA and IA.
  *
- * Data goes straight between the request's window and guest memory. A write into the chip's own
- * registers may reset it in mid-move: the epoch and the run state are looked at after each one.
+ * Data goes straight between the request's window and guest memory, or is there already (see
+ * lsi-gather.c). A write into the chip's own registers may reset it in mid-move: the epoch and the
+ * run state are looked at after each one.
  */
 #include "hw/scsi/lsi-internal.h"
 
@@ -43,24 +44,58 @@ static bool table_upper(const Lsi *s, uint8_t top, uint32_t *upper)
     return true;
 }
 
-static bool decode_table(Lsi *s, LsiMove *mv)
+/* False: illegal index. */
+static bool take_entry(const Lsi *s, uint32_t count, uint32_t addr, LsiMove *mv)
 {
-    uint32_t entry = lsi_get32(s, LSI_DSA) + lsi_sext24(lsi_get32(s, LSI_DSPS));
-    uint64_t at = lsi_addr64(s, LSI_DRS, entry);
-    uint32_t count, addr, upper = 0;
+    uint32_t upper = 0;
 
-    if (!lsi_fetch32(s, at, &count) || !lsi_fetch32(s, at + 4, &addr)) {
-        return false;
-    }
     if (s->model->has_895a_regs && !(s->st.reg[LSI_CCNTL1] & CCNTL1_DDAC) &&
         !table_upper(s, count >> 24, &upper)) {
-        lsi_illegal(s);
         return false;
     }
     mv->count = count & 0xffffff;
     mv->addr = (uint64_t)upper << 32 | addr;
-    mv->entry_addr = entry;
     mv->rbc_top = count >> 24;
+    return true;
+}
+
+static bool decode_table(Lsi *s, LsiMove *mv)
+{
+    uint32_t entry = lsi_get32(s, LSI_DSA) + lsi_sext24(lsi_get32(s, LSI_DSPS));
+    uint64_t at = lsi_addr64(s, LSI_DRS, entry);
+    uint32_t count, addr;
+
+    if (!lsi_fetch32(s, at, &count) || !lsi_fetch32(s, at + 4, &addr)) {
+        return false;
+    }
+    mv->entry_addr = entry;
+    if (!take_entry(s, count, addr, mv)) {
+        lsi_illegal(s);
+        return false;
+    }
+    return true;
+}
+
+bool lsi_move_peek(Lsi *s, const uint8_t *insn, LsiMove *mv)
+{
+    const uint32_t op = lsi_le32(insn), operand = lsi_le32(insn + 4);
+    uint8_t entry[8];
+
+    *mv = (LsiMove){ .phase = PHASE_DATA_IN };
+    if ((op >> 24 & ~(1u << 3 | 1u << 4)) != PHASE_DATA_IN) {
+        return false; /* another one, or indirect */
+    }
+    if (op & (1u << 28)) {
+        uint32_t at = lsi_get32(s, LSI_DSA) + lsi_sext24(operand);
+
+        return lsi_mem_peek(s, lsi_addr64(s, LSI_DRS, at), entry, sizeof(entry)) &&
+               take_entry(s, lsi_le32(entry), lsi_le32(entry + 4), mv);
+    }
+    if (s->model->has_895a_regs && (s->st.reg[LSI_CCNTL1] & CCNTL1_EN64DBMV)) {
+        return false; /* three dwords */
+    }
+    mv->count = op & 0xffffff;
+    mv->addr = lsi_addr64(s, LSI_SBMS, operand);
     return true;
 }
 
@@ -195,8 +230,27 @@ static void move_advance(Lsi *s, size_t n)
     move_regs(s);
 }
 
+/* Of data that is where it has to be already. */
+static size_t move_placed(Lsi *s, size_t n, size_t budget)
+{
+    LsiState *st = &s->st;
+    const uint8_t *p = lsi_gather(s, &n, budget);
+
+    if (!p) {
+        lsi_bus_settle(s);
+        return 0;
+    }
+    if (st->move.first) {
+        st->reg[LSI_SFBR] = p[0];
+    }
+    st->reg[LSI_SIDL] = p[n - 1];
+    move_advance(s, n);
+    lsi_bus_in_advance(s, n);
+    return n;
+}
+
 /* One contiguous piece. Returns its length, 0 on a fault or when the ground was taken away. */
-static size_t move_in(Lsi *s)
+static size_t move_in(Lsi *s, size_t budget)
 {
     LsiState *st = &s->st;
     LsiMove *mv = &st->move;
@@ -209,6 +263,9 @@ static size_t move_in(Lsi *s)
     if (!n) {
         st->req = false; /* the command has gone under the move */
         return 0;
+    }
+    if (!p) {
+        return move_placed(s, n, budget);
     }
     first = p[0];
     last = p[n - 1];
@@ -301,7 +358,7 @@ void lsi_move_continue(Lsi *s, size_t *bytes_left)
         phase_mismatch(s);
         return;
     }
-    n = (mv->phase & 1) ? move_in(s) : move_out(s);
+    n = (mv->phase & 1) ? move_in(s, *bytes_left) : move_out(s);
     *bytes_left -= MIN(n, *bytes_left);
     if (!n || st->run != LSI_WAIT_MOVE) {
         return;

@@ -418,6 +418,7 @@ void lsi_run(void *opaque)
         return;
     }
     s->executing = true;
+    lsi_places_clear(s);
     while (insns && bytes && (more = advance(s, &bytes))) {
         insns--;
         if ((s->st.reg[LSI_DCNTL] & DCNTL_SSM) && s->st.run == LSI_RUNNING) {

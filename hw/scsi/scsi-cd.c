@@ -287,6 +287,7 @@ static const ScsiDevOps cd_ops = {
     .attach = disk_attach,
     .detach = cd_detach,
     .start = disk_start,
+    .read = disk_read_direct,
     .more = xfer_more,
     .cancel = xfer_cancel,
     .reset = disk_reset,

@@ -3,9 +3,13 @@
  * READ and WRITE (SBC-3 section 5) between the medium and the adapter's window.
  *
  * READ: a chunk is read and shown; while the adapter moves it out, the next one is read into the
- * second chunk. WRITE: the adapter fills a chunk; while that is written, it fills the second.
- * Status GOOD comes when everything is written, and is on stable storage where FUA was given or
- * the unit's write cache is off.
+ * second chunk. Where the node says at once that it has the first bytes of a long READ at hand (in
+ * the page cache), the others are left where they are until the adapter says where they go, and are
+ * then copied once; should they be gone by then, it goes on with chunks.
+ *
+ * WRITE: the adapter fills a chunk; while that is written, it fills the second. Status GOOD comes
+ * when everything is written, and is on stable storage where FUA was given or the unit's write
+ * cache is off.
  *
  * LBA and length are checked against the medium before any I/O, in blocks and without a sum that
  * can wrap; all later arithmetic is in bytes of the node and can't overflow.
@@ -88,6 +92,63 @@ static void read_ahead(Xfer *xfer)
     }
 }
 
+/* Everything that has not been asked for yet is left to disk_read_direct(). */
+static void read_offer(Xfer *xfer)
+{
+    size_t len = xfer->total - xfer->asked;
+
+    xfer->direct_at = xfer->asked;
+    xfer->asked = xfer->total;
+    scsi_req_direct(xfer->req, len);
+}
+
+/* For LOG SENSE. */
+static void read_count(Xfer *xfer, uint64_t bytes)
+{
+    xfer->disk->counter[DISK_READS].bytes += bytes;
+}
+
+size_t disk_read_direct(ScsiDev *dev, ScsiReq *req, const struct iovec *iov, unsigned niov)
+{
+    ScsiDisk *disk = disk_of(dev);
+    Xfer *xfer = req->priv;
+    size_t n = block_read_now(disk->node, xfer->start + req->moved, iov, niov);
+
+    if (!n) {
+        scsi_req_hide(req);
+        read_count(xfer, req->moved - xfer->direct_at);
+        xfer->at_hand = false;
+        xfer->asked = req->moved;
+        rw_fetch(xfer, xfer_find(xfer, XFER_FREE));
+    }
+    return n;
+}
+
+/* The first bytes: a short chunk if it's there already. */
+static void read_begin(Xfer *xfer)
+{
+    XferPart *part = &xfer->part[0];
+    BlockNode *node = xfer->disk->node;
+
+    if (xfer->total - xfer->asked < XFER_DIRECT_MIN || block_never_reads_now(node)) {
+        rw_fetch(xfer, part);
+        return;
+    }
+    if (!xfer_take_max(xfer, part, XFER_CHUNK_SMALL)) {
+        return;
+    }
+    part->iov = (struct iovec){ .iov_base = part->buf, .iov_len = part->len };
+    if (block_read_now(node, xfer->start + part->offset, &part->iov, 1) == part->len) {
+        xfer->at_hand = true;
+        read_count(xfer, part->len);
+        xfer_show(part);
+    } else {
+        xfer->asked = part->offset;
+        xfer_drop(part);
+        rw_fetch(xfer, part);
+    }
+}
+
 /* Nothing is shown: shows what comes next, or sees to it that it comes. */
 static void read_next(Xfer *xfer)
 {
@@ -99,6 +160,8 @@ static void read_next(Xfer *xfer)
         read_ahead(xfer);
     } else if (bad && bad->offset == xfer->req->moved) {
         xfer_fail(xfer, bad->sense);
+    } else if (xfer->at_hand) {
+        read_offer(xfer);
     } else if (!xfer_is_busy(xfer)) {
         rw_fetch(xfer, xfer_find(xfer, XFER_FREE));
     }
@@ -106,7 +169,11 @@ static void read_next(Xfer *xfer)
 
 static void read_moved(Xfer *xfer, XferPart *part)
 {
-    xfer_drop(part);
+    if (part) {
+        xfer_drop(part);
+    } else {
+        read_count(xfer, xfer->req->moved - xfer->direct_at);
+    }
     if (xfer->req->moved == xfer->total) {
         xfer_good(xfer);
     } else {
@@ -144,7 +211,7 @@ void disk_read_range(ScsiDisk *disk, ScsiReq *req, DiskRange range)
     Xfer *xfer = disk_rw_begin(disk, req, &read_kind, range);
 
     scsi_req_data(req, SCSI_DIR_IN, xfer->total);
-    rw_fetch(xfer, &xfer->part[0]);
+    read_begin(xfer);
 }
 
 /* ---- WRITE ---- */

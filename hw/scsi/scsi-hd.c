@@ -333,6 +333,7 @@ static const ScsiDevOps hd_ops = {
     .attach = disk_attach,
     .detach = disk_detach,
     .start = disk_start,
+    .read = disk_read_direct,
     .more = xfer_more,
     .cancel = xfer_cancel,
     .reset = disk_reset,

@@ -289,6 +289,7 @@ static const ScsiDevOps generic_ops = {
     .attach = generic_attach,
     .detach = generic_detach,
     .start = generic_start,
+    .read = disk_read_direct,
     .more = xfer_more, /* only the block layer's commands come to that */
     .cancel = generic_cancel,
     .drain = xfer_drain,

@@ -238,6 +238,7 @@ static void task_reset_state(ScsiDev *dev, ScsiReq *req)
     req->sense_data = NULL;
     req->sense_len = 0;
     req->mem = req->buf = NULL;
+    req->direct = false;
     req->mem_len = req->buf_size = req->chunk_len = 0;
     req->params = NULL;
     req->priv = NULL;
@@ -280,6 +281,7 @@ void scsi_tasks_submit(ScsiDev *dev, ScsiReq *req, ScsiReqState *again)
 void scsi_req_hide(ScsiReq *req)
 {
     req->buf = NULL;
+    req->direct = false;
     req->buf_size = 0;
     req->chunk_len = 0;
     req->ready_due = false;
@@ -335,11 +337,17 @@ uint8_t *scsi_req_window(ScsiReq *req, size_t *len)
     uint64_t used = req->moved - req->chunk_start;
 
     if (!req->buf) {
-        *len = 0;
+        *len = req->direct ? req->chunk_len - used : 0;
         return NULL;
     }
     *len = req->chunk_len - used;
     return req->buf + used;
+}
+
+size_t scsi_req_read(ScsiReq *req, const struct iovec *iov, unsigned niov)
+{
+    g_assert(req->direct);
+    return req->dev->ops->read(req->dev, req, iov, niov);
 }
 
 static void mem_moved(ScsiReq *req)
@@ -378,16 +386,27 @@ void scsi_req_data(ScsiReq *req, ScsiDir dir, uint64_t total)
     req->total = total;
 }
 
-void scsi_req_chunk(ScsiReq *req, uint8_t *buf, size_t len)
+static void show(ScsiReq *req, size_t len)
 {
-    g_assert(!req->finished && !req->cancelling && !req->buf);
+    g_assert(!req->finished && !req->cancelling && !req->buf && !req->direct);
     g_assert(len > 0 && len <= req->total - req->moved);
-    req->buf = buf;
     req->buf_size = len;
     req->chunk_start = req->moved;
     req->chunk_len = len;
     req->ready_due = true;
     loop_defer(&req->work);
+}
+
+void scsi_req_chunk(ScsiReq *req, uint8_t *buf, size_t len)
+{
+    show(req, len);
+    req->buf = buf;
+}
+
+void scsi_req_direct(ScsiReq *req, size_t len)
+{
+    show(req, len);
+    req->direct = true;
 }
 
 void scsi_req_reply(ScsiReq *req, const void *data, size_t len, uint64_t alloc)

@@ -96,7 +96,11 @@ static bool take(Xfer *xfer, XferPart *part, uint64_t offset, size_t len)
 
 bool xfer_take(Xfer *xfer, XferPart *part)
 {
-    size_t max = xfer_may_spare(xfer) ? XFER_CHUNK_MAX : XFER_CHUNK_SMALL;
+    return xfer_take_max(xfer, part, xfer_may_spare(xfer) ? XFER_CHUNK_MAX : XFER_CHUNK_SMALL);
+}
+
+bool xfer_take_max(Xfer *xfer, XferPart *part, size_t max)
+{
     size_t len = MIN(xfer->total - xfer->asked, max);
 
     if (!take(xfer, part, xfer->asked, len)) {

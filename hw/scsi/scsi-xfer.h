@@ -10,6 +10,7 @@
 #include "scsi-disk-internal.h"
 
 #define XFER_CHUNK_MAX (256u << 10)
+#define XFER_DIRECT_MIN (128u << 10) /* a READ of less is not worth the look */
 #define XFER_CHUNK_SMALL (32u << 10) /* where memory in flight is past its limit */
 
 G_STATIC_ASSERT(DISK_BLOCK_MAX <= XFER_CHUNK_SMALL);
@@ -37,7 +38,7 @@ typedef struct XferPart {
 } XferPart;
 
 typedef struct XferKind {
-    /* The data of this part has been moved by the adapter. */
+    /* The data of this part has been moved by the adapter; NULL: of scsi_req_direct(). */
     void (*moved)(Xfer *xfer, XferPart *part);
     /* part's block request is back: part->io.res, 0 where an error is to be ignored. The state is
      * what comes next for it: XFER_FREE if the memory is not needed any more. */
@@ -53,6 +54,8 @@ struct Xfer {
     uint64_t asked; /* of them, given to parts so far */
     uint32_t flags; /* of block requests */
     unsigned next;  /* UNMAP: descriptor */
+    uint64_t direct_at; /* READ: where scsi_req_direct() began */
+    bool at_hand; /* READ: the medium's data seems to be in memory, so go without chunks */
     bool ended, cancelled;
     ScsiSense sense; /* once ended; key 0: GOOD */
     bool writes, compares; /* VERIFY and its kin */
@@ -71,6 +74,8 @@ bool xfer_is_busy(Xfer *xfer);
 bool xfer_take(Xfer *xfer, XferPart *part);
 /* Memory for as many bytes as like has, at the same offset; for the rest as xfer_take(). */
 bool xfer_take_like(Xfer *xfer, XferPart *part, const XferPart *like);
+/* As xfer_take(), at most max bytes. */
+bool xfer_take_max(Xfer *xfer, XferPart *part, size_t max);
 /* Gives the memory back. */
 void xfer_drop(XferPart *part);
 /* May memory be used that the command could do without? */
@@ -93,6 +98,7 @@ ScsiSense xfer_sense(int res, bool write);
 Xfer *disk_rw_begin(ScsiDisk *disk, ScsiReq *req, const XferKind *kind, DiskRange range);
 
 /* For ScsiDevOps. */
+size_t disk_read_direct(ScsiDev *dev, ScsiReq *req, const struct iovec *iov, unsigned niov);
 void xfer_more(ScsiDev *dev, ScsiReq *req);
 void xfer_cancel(ScsiDev *dev, ScsiReq *req);
 void xfer_resume_req(ScsiReq *req);

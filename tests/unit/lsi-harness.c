@@ -19,6 +19,8 @@
 
 static bool holding;
 static BlockReq *held;
+static uint64_t at_hand; /* bytes of each image that read_now() finds */
+static unsigned reads_now;
 
 static bool hold_open(BlockNode *node, Opts *opts, GError **errp)
 {
@@ -46,6 +48,25 @@ static void hold_submit(BlockNode *node, BlockReq *req)
     }
 }
 
+static size_t hold_read_now(BlockNode *node, uint64_t offset, const struct iovec *iov,
+                            unsigned niov)
+{
+    int fd = offset < at_hand ? open(node->file->filename, O_RDONLY) : -1;
+    size_t done = 0;
+
+    for (unsigned i = 0; fd >= 0 && i < niov && offset + done < at_hand; i++) {
+        size_t n = MIN(iov[i].iov_len, at_hand - offset - done);
+
+        g_assert_cmpint(pread(fd, iov[i].iov_base, n, offset + done), ==, n);
+        done += n;
+    }
+    if (fd >= 0) {
+        close(fd);
+        reads_now++;
+    }
+    return done;
+}
+
 static const OptDesc hold_opts[] = { { 0 } };
 
 static const BlockDriver hold_driver = {
@@ -54,7 +75,19 @@ static const BlockDriver hold_driver = {
     .open = hold_open,
     .close = hold_close,
     .submit = hold_submit,
+    .read_now = hold_read_now,
 };
+
+void lt_at_hand(uint64_t end)
+{
+    at_hand = end;
+    reads_now = 0;
+}
+
+unsigned lt_reads_now(void)
+{
+    return reads_now;
+}
 
 void lt_hold(bool on)
 {
@@ -103,6 +136,15 @@ uint8_t lt_image_byte(LsiTest *t, unsigned disk, uint64_t off)
     g_assert_cmpint(pread(fd, &b, 1, off), ==, 1);
     close(fd);
     return b;
+}
+
+void lt_image_put(LsiTest *t, unsigned disk, uint64_t off, const void *data, size_t len)
+{
+    g_autofree char *path = disk_path(t, disk);
+    int fd = open(path, O_WRONLY);
+
+    g_assert_cmpint(pwrite(fd, data, len, (off_t)off), ==, len);
+    close(fd);
 }
 
 static void add_device(LsiTest *t, const char *text)

@@ -42,6 +42,8 @@ LsiTest *lt_new(const char *model, unsigned disks);
 void lt_free(LsiTest *t);
 uint8_t lt_pattern(unsigned disk, uint64_t block);
 /* One byte of a disk's image file. */
+/* Changes a disk's image file. */
+void lt_image_put(LsiTest *t, unsigned disk, uint64_t off, const void *data, size_t len);
 uint8_t lt_image_byte(LsiTest *t, unsigned disk, uint64_t off);
 
 uint8_t lt_r8(LsiTest *t, unsigned off);
@@ -68,6 +70,10 @@ void lt_until(LsiTest *t, bool (*cond)(LsiTest *t));
 void lt_turns(LsiTest *t, unsigned n);
 /* Keeps reads and writes of all disks back, or lets them go on. */
 void lt_hold(bool on);
+/* The first bytes of each image can be had without waiting (none by default), and how often some
+ * have been since. */
+void lt_at_hand(uint64_t end);
+unsigned lt_reads_now(void);
 /* Nothing is in flight any more. */
 void lt_settle(LsiTest *t);
 

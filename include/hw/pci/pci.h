@@ -206,6 +206,9 @@ void pci_irq_set(PciDev *pci, bool level);
 /* DMA as bus master: -EPERM when bus mastering is off, -EFAULT as guest memory says. */
 int pci_dma_read(PciDev *pci, uint64_t gpa, void *buf, size_t len);
 int pci_dma_write(PciDev *pci, uint64_t gpa, const void *buf, size_t len);
+/* Where the bytes from gpa on are, for a bus master that writes: *len is cut to what is in one
+ * piece. NULL where pci_dma_write() would fail. Good until the caller returns to the loop. */
+void *pci_dma_ptr(PciDev *pci, uint64_t gpa, size_t *len);
 /* For messages. */
 static inline const char *pci_dev_name(const PciDev *pci)
 {

@@ -23,6 +23,7 @@
 #include "hw/core/device.h"
 #include "util/loop.h"
 #include "util/stream.h"
+#include <sys/uio.h>
 
 typedef struct ScsiBus ScsiBus;
 typedef struct ScsiDev ScsiDev;
@@ -93,6 +94,7 @@ struct ScsiReq {
     void (*params)(ScsiDev *dev, ScsiReq *req); /* mem holds the whole parameter list */
     ScsiReqState *again;                        /* by scsi_resubmit(), until it is where it was */
     uint8_t *buf; /* the present chunk */
+    bool direct;  /* it is not in memory: scsi_req_read() */
     size_t buf_size;
     uint64_t chunk_start; /* offset of buf in the data phase */
     size_t chunk_len;     /* valid bytes (IN) or wanted bytes (OUT) in buf */
@@ -111,6 +113,8 @@ typedef struct ScsiDevOps {
      * data phase is over: OUT data is complete, IN data is taken. Not called for answers and
      * parameter lists in memory (scsi_req_reply(), scsi_req_params()). */
     void (*more)(ScsiDev *dev, ScsiReq *req);
+    /* Optional, of those that call scsi_req_direct(): see scsi_req_read(). */
+    size_t (*read)(ScsiDev *dev, ScsiReq *req, const struct iovec *iov, unsigned niov);
     /* Gives up the work for req; scsi_req_finish() must follow, now or when its I/O is back. A
      * write that was started on the medium is not taken back. */
     void (*cancel)(ScsiDev *dev, ScsiReq *req);
@@ -265,8 +269,12 @@ void scsi_bus_state_free(ScsiBusState *state);
 void scsi_bus_load(ScsiBusState *state);
 
 /* The bytes that can be moved now: to be read (IN) or filled (OUT). NULL with *len 0 while the
- * target is busy. */
+ * target is busy; NULL with a *len where they (IN) come by scsi_req_read(). */
 uint8_t *scsi_req_window(ScsiReq *req, size_t *len);
+/* The adapter knows where the next bytes of such a window go: the target puts as many there as it
+ * has at hand, and returns their number; they still are to be moved, by scsi_req_advance() or by
+ * reading them again. 0: none, and the window is another one, or there is none now. */
+size_t scsi_req_read(ScsiReq *req, const struct iovec *iov, unsigned niov);
 /* n bytes at the start of the window were moved. */
 void scsi_req_advance(ScsiReq *req, size_t n);
 
@@ -284,6 +292,8 @@ void scsi_dev_hot_unplug(Device *dev, void (*gone)(void *opaque), void *opaque);
 void scsi_req_data(ScsiReq *req, ScsiDir dir, uint64_t total);
 /* buf holds the next len bytes (IN), or wants them (OUT); ready() follows from the loop. */
 void scsi_req_chunk(ScsiReq *req, uint8_t *buf, size_t len);
+/* Shows len bytes of IN data that ops->read() will put straight where they go. */
+void scsi_req_direct(ScsiReq *req, size_t len);
 /* The whole answer: len bytes are copied, cut to alloc, the initiator's allocation length; a
  * shorter answer is followed by zeros up to alloc (but no further than 4 KiB), since firmware
  * moves a fixed number of bytes and takes a phase change for an error. GOOD once it is taken. */
