@@ -168,6 +168,22 @@ static long try_x32(SandboxTest *t G_GNUC_UNUSED)
     return syscall(X32_BIT | SYS_getpid);
 }
 
+/* --- what the C library does late --- */
+
+/* The heap of a thread shrinks. */
+static long try_shrink(SandboxTest *t G_GNUC_UNUSED)
+{
+    void *blocks[64];
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(blocks); i++) {
+        blocks[i] = g_malloc(100 << 10);
+    }
+    for (unsigned i = G_N_ELEMENTS(blocks); i > 0; i--) {
+        g_free(blocks[i - 1]);
+    }
+    return 0;
+}
+
 /* --- io_uring --- */
 
 static uint32_t *ring_word(const Ring *ring, uint32_t offset)
@@ -309,6 +325,7 @@ static const Attempt attempts[] = {
     { "prctl", try_prctl, false },
     { "futex", try_futex, false },
     { "x32", try_x32, false },
+    { "shrink", try_shrink, false },
     { "ring-setup", try_ring_setup, false },
     { "ring-register", try_ring_register, true },
     { "ring-openat", try_ring_openat, true },

@@ -170,12 +170,27 @@ static int compare_bytes(const void *a, const void *b)
     return memcmp(a, b, 1);
 }
 
+/* The first time that a thread's heap shrinks, glibc reads how the kernel overcommits memory. */
+static void *shrink_heap(void *opaque G_GNUC_UNUSED)
+{
+    void *blocks[32]; /* each too small to be mapped, all of them more than is kept */
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(blocks); i++) {
+        blocks[i] = g_malloc(100 << 10);
+    }
+    for (unsigned i = G_N_ELEMENTS(blocks); i > 0; i--) {
+        g_free(blocks[i - 1]);
+    }
+    return NULL;
+}
+
 /* What libraries open or ask for when they are first used: /dev/urandom for jansson's hash tables,
  * character sets and their conversion for GLib, the size of memory for a qsort() of many bytes. */
 static void load_what_comes_late(void)
 {
     char many[2048] = "";
 
+    g_thread_join(g_thread_new("heap", shrink_heap, NULL));
     qsort(many, sizeof(many), 1, compare_bytes);
     json_object_seed(0);
     /* volatile, or the compiler may call it later */

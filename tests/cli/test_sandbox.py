@@ -248,6 +248,12 @@ class Attempts(SandboxCase):
         proxy.close()
         self.assertEqual(process.wait(30), -signal.SIGSYS)
 
+    def test_a_heap_shrinks(self):
+        for thread in ('off', 'on'):
+            with self.subTest(thread=thread):
+                self.assertIn('sandbox-test: shrink: done, 0\n',
+                              self.log_of('shrink', 0, thread=thread))
+
     def test_a_ring_does_what_it_is_for(self):
         self.assertIn('sandbox-test: ring-read: done, 512\n', self.log_of('ring-read', 0))
 
