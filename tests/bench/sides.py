@@ -301,11 +301,12 @@ class NbdServer:
     """qemu-nbd with a raw image, on a socket, for any number of clients."""
 
     def __init__(self, path, image):
-        self.path = path
-        self.process = subprocess.Popen(['qemu-nbd', '-f', 'raw', '-t', '-e', '0', '-k', str(path),
-                                         str(image)], stdin=subprocess.DEVNULL)
+        self.path = Path(path).absolute()
+        self.process = subprocess.Popen(
+            ['qemu-nbd', '-f', 'raw', '-t', '-e', '0', '-k', str(self.path), str(image)],
+            stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + SECONDS
-        while not Path(path).exists():
+        while not self.path.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.close()
                 raise BenchError('qemu-nbd does not serve')
