@@ -360,6 +360,24 @@ static void socket_ready(void *opaque, uint32_t events)
     nbd_connection_settle(s);
 }
 
+/* A loop that polls doesn't see the socket meanwhile. What comes of it without ending a request is
+ * left to socket_ready(). */
+static bool socket_polled(void *opaque)
+{
+    NbdState *s = opaque;
+
+    if (s->phase != NBD_READY || !s->sent.length) {
+        return false;
+    }
+    notify(s, true, false);
+    if (!s->answered.length && !is_dead(s)) {
+        return false;
+    }
+    s->heard = true;
+    nbd_connection_settle(s);
+    return true;
+}
+
 static int watch_add(NbdState *s, int fd, uint64_t ino)
 {
     AUTO_FD copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -479,6 +497,7 @@ void nbd_connection_attach(NbdState *s, Loop *loop)
     loop_timer_init(&s->retry, loop, retry_expired, s);
     loop_timer_init(&s->give_up, loop, give_up, s);
     loop_timer_init(&s->stall, loop, stall_expired, s);
+    loop_poll_add(loop, &s->poll, socket_polled, s);
     if (s->handle) {
         nbd_connection_settle(s);
         return;
@@ -492,6 +511,7 @@ void nbd_connection_attach(NbdState *s, Loop *loop)
 
 void nbd_connection_detach(NbdState *s)
 {
+    loop_poll_del(&s->poll);
     loop_timer_disarm(&s->retry);
     loop_timer_disarm(&s->give_up);
     loop_timer_disarm(&s->stall);

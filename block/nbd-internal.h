@@ -55,6 +55,7 @@ struct NbdState {
     char *why;           /* it was lost, or an attempt failed */
     bool gave_up;        /* reconnect-delay is over: requests fail until there is a connection */
     Loop *loop;          /* NULL while the node is detached */
+    LoopPoll poll;       /* for answers, while the loop looks instead of sleeping */
     LoopFd watch;        /* on a duplicate: libnbd closes its own when it likes */
     uint64_t watch_ino;  /* which socket that is */
     LoopTimer retry;     /* WAITING: next attempt; CONNECTING: its end */

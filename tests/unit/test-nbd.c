@@ -6,8 +6,11 @@
  */
 #include "nbd-client.h"
 #include "block/tls-creds.h"
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 /* --- what servers can --- */
 
@@ -75,6 +78,62 @@ static void test_discard(Client *c, gconstpointer data G_GNUC_UNUSED)
     for (unsigned i = 0; i < sizeof(buf); i++) {
         g_assert_cmpuint(buf[i], ==, 0);
     }
+}
+
+static void on_bell(void *opaque, uint32_t events G_GNUC_UNUSED)
+{
+    uint64_t count;
+
+    g_assert_cmpint(read(*(int *)opaque, &count, sizeof(count)), ==, sizeof(count));
+}
+
+/* Waits that were over at once have the loop look for window_ns before it sleeps. */
+static void open_window(Loop *loop, int64_t window_ns)
+{
+    int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    LoopFd watch = { 0 };
+    uint64_t one = 1;
+
+    loop_set_polling(loop, window_ns, G_MAXINT, 2);
+    g_assert_cmpint(loop_fd_add(loop, &watch, bell, EPOLLIN, on_bell, &bell), ==, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_cmpint(write(bell, &one, sizeof(one)), ==, sizeof(one));
+        loop_turn(loop, -1);
+    }
+    loop_fd_del(&watch);
+    close(bell);
+}
+
+static bool finds_nothing(void *opaque G_GNUC_UNUSED)
+{
+    return false;
+}
+
+/* The loop finds an answer while it looks, which it would do for longer than the server takes. */
+static void test_polled(Client *c, gconstpointer data G_GNUC_UNUSED)
+{
+    const int64_t window_ns = INT64_C(20000000000);
+    uint8_t buf[4096];
+    unsigned pending = 1;
+    Req r = { .pending = &pending };
+    LoopPoll poll = { 0 };
+    int64_t begun;
+
+    if (!nbd_server_have("nbdkit")) {
+        return;
+    }
+    nbd_server_start(c->server, "memory 1M");
+    client_open(c, "");
+    loop_poll_add(c->loop, &poll, finds_nothing, NULL);
+    open_window(c->loop, window_ns);
+    begun = loop_now_ns();
+    req_submit(c->node, &r, BLOCK_READ, 0, buf, sizeof(buf), 0);
+    while (pending) {
+        loop_turn(c->loop, -1);
+    }
+    g_assert_cmpint(r.req.res, ==, 0);
+    g_assert_cmpint(loop_now_ns() - begun, <, window_ns);
+    loop_poll_del(&poll);
 }
 
 static void expect_status(Client *c, uint64_t offset, uint64_t bytes, uint32_t status,
@@ -496,6 +555,7 @@ int main(int argc, char **argv)
         add(name, &kinds[i], test_kind);
     }
     add("discard", NULL, test_discard);
+    add("polled", NULL, test_polled);
     add("status", "memory 1M", test_status);
     add("status-of-blocks",
         "--filter=blocksize-policy memory 1M blocksize-minimum=4096 blocksize-error-policy=error",
