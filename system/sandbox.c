@@ -132,13 +132,14 @@ static void close_strays(void)
 
 /* --- privileges --- */
 
-/* By number up to the last one of this kernel, which may know more than its headers here. */
+/* By number up to the last one of this kernel, which may know more than its headers here; or up to
+ * none, if it is not ours to change: with no_new_privs it means nothing, either. */
 static void empty_bounding_set(void)
 {
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) {
-            return; /* not ours to change: with no_new_privs it means nothing, either */
-        }
+    int cap = 0;
+
+    while (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0) {
+        cap++;
     }
 }
 
@@ -173,13 +174,13 @@ static int compare_bytes(const void *a, const void *b)
 /* The first time that a thread's heap shrinks, glibc reads how the kernel overcommits memory. */
 static void *shrink_heap(void *opaque G_GNUC_UNUSED)
 {
-    void *blocks[32]; /* each too small to be mapped, all of them more than is kept */
+    void *blocks[16]; /* each too small to be mapped, all of them more than is kept */
 
     for (unsigned i = 0; i < G_N_ELEMENTS(blocks); i++) {
         blocks[i] = g_malloc(100 << 10);
     }
-    for (unsigned i = G_N_ELEMENTS(blocks); i > 0; i--) {
-        g_free(blocks[i - 1]);
+    for (unsigned i = 0; i < G_N_ELEMENTS(blocks); i++) {
+        g_free(blocks[i]);
     }
     return NULL;
 }
