@@ -29,8 +29,9 @@
 #include <unistd.h>
 
 /* LeakSanitizer looks from a process that traces this one, which the sandbox is there to prevent:
- * where Landlock is missing it waits without end, instead of giving up. Without a descriptor it can't
- * list the threads and ends with an error. What runs unconfined, as unit tests do, is looked at. */
+ * where Landlock is missing it waits without end, instead of giving up. Without a descriptor it
+ * can't list the threads and ends with an error. What runs unconfined, as unit tests do, is looked
+ * at. */
 int __lsan_is_turned_off(void)
 {
     int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
