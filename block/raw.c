@@ -43,21 +43,14 @@ static bool check_part(const RawState *s, const BlockNode *file, GError **errp)
 static bool raw_open(BlockNode *node, Opts *opts, GError **errp)
 {
     RawState *s = node->state;
-    BlockNode *file = block_open_child(node, opts, "file", errp);
+    BlockNode *file = filter_open(node, opts, "file", errp);
 
     if (!file || !check_part(s, file, errp)) {
         return false;
     }
     node->filename = g_strdup(file->filename);
     node->size = s->size ? s->size : file->size - s->offset;
-    node->align = file->align;
     node->can_grow = file->can_grow && !s->size;
-    node->no_flush = node->no_flush || file->no_flush;
-    node->can_discard = node->can_discard && file->can_discard;
-    node->has_status = file->has_status;
-    node->unit = file->unit;
-    node->demoted = !node->read_only && file->read_only;
-    node->read_only = node->read_only || file->read_only;
     return true;
 }
 
