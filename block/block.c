@@ -241,13 +241,14 @@ bool block_never_reads_now(const BlockNode *node)
 size_t block_read_now(BlockNode *node, uint64_t offset, const struct iovec *iov, unsigned niov)
 {
     uint64_t bytes = iov_bytes(iov, niov);
-    int64_t begun = loop_now_ns();
+    int64_t begun;
     size_t n;
 
     if (block_never_reads_now(node) || niov > IOV_MAX || bytes > node->size ||
         offset > node->size - bytes) {
         return 0;
     }
+    begun = loop_now_ns();
     n = node->driver->read_now(node, offset, iov, niov);
     if (n) {
         node->stats.ops[BLOCK_READ]++;
