@@ -3,6 +3,7 @@
  * The loop with polling: what it does without the kernel, and what it must not forget meanwhile.
  * The window is opened to a second, which no test uses up.
  */
+#include "loop-window.h"
 #include "util/fd.h"
 #include "util/loop.h"
 #include <sys/epoll.h>
@@ -68,16 +69,10 @@ static void setup(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     loop_poll_add(f->loop, &f->poll, on_poll, f);
 }
 
-/* Waits that were over at once open the window, to all of it by this factor. */
 static void open_window(Fixture *f)
 {
-    loop_set_polling(f->loop, WINDOW_NS, G_MAXINT, 2);
-    for (unsigned i = 0; i < 2; i++) {
-        ring(f);
-        loop_turn(f->loop, -1);
-    }
-    g_assert_cmpuint(f->events, ==, 2);
-    f->events = f->calls = 0;
+    loop_open_window(f->loop, WINDOW_NS);
+    f->calls = 0;
 }
 
 static void teardown(Fixture *f, gconstpointer data G_GNUC_UNUSED)

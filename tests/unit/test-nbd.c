@@ -4,13 +4,11 @@
  * qemu-nbd; the spellings of addresses; TLS. What happens when servers go away or lie is in
  * test-nbd-lost.c.
  */
+#include "loop-window.h"
 #include "nbd-client.h"
 #include "block/tls-creds.h"
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 /* --- what servers can --- */
 
@@ -80,30 +78,6 @@ static void test_discard(Client *c, gconstpointer data G_GNUC_UNUSED)
     }
 }
 
-static void on_bell(void *opaque, uint32_t events G_GNUC_UNUSED)
-{
-    uint64_t count;
-
-    g_assert_cmpint(read(*(int *)opaque, &count, sizeof(count)), ==, sizeof(count));
-}
-
-/* Waits that were over at once have the loop look for window_ns before it sleeps. */
-static void open_window(Loop *loop, int64_t window_ns)
-{
-    int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    LoopFd watch = { 0 };
-    uint64_t one = 1;
-
-    loop_set_polling(loop, window_ns, G_MAXINT, 2);
-    g_assert_cmpint(loop_fd_add(loop, &watch, bell, EPOLLIN, on_bell, &bell), ==, 0);
-    for (unsigned i = 0; i < 2; i++) {
-        g_assert_cmpint(write(bell, &one, sizeof(one)), ==, sizeof(one));
-        loop_turn(loop, -1);
-    }
-    loop_fd_del(&watch);
-    close(bell);
-}
-
 static bool finds_nothing(void *opaque G_GNUC_UNUSED)
 {
     return false;
@@ -125,7 +99,7 @@ static void test_polled(Client *c, gconstpointer data G_GNUC_UNUSED)
     nbd_server_start(c->server, "memory 1M");
     client_open(c, "");
     loop_poll_add(c->loop, &poll, finds_nothing, NULL);
-    open_window(c->loop, window_ns);
+    loop_open_window(c->loop, window_ns);
     begun = loop_now_ns();
     req_submit(c->node, &r, BLOCK_READ, 0, buf, sizeof(buf), 0);
     while (pending) {
