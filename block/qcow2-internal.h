@@ -31,6 +31,8 @@ enum { /* incompatible features */
        QCOW2_INCOMPAT_EXTENDED_L2 = 1u << 4,
 };
 
+#define QCOW2_COMPAT_LAZY_REFCOUNTS 1u /* compatible feature */
+
 enum { /* offsets in the header */
        QCOW2_HEADER_SIZE = 24,
        QCOW2_HEADER_L1 = 36,       /* l1_size, l1_table_offset */
@@ -109,8 +111,8 @@ typedef struct Qcow2Free {
 typedef struct Qcow2Options {
     uint64_t cache, l2_cache, refcount_cache, slice; /* bytes; 0: not given */
     uint32_t clean_interval;
-    int pass_discard, discard_no_unref; /* OPT_TRI */
-    bool pass_snapshot, pass_other, lazy_refcounts;
+    int pass_discard, lazy_refcounts; /* OPT_TRI */
+    bool pass_snapshot, pass_other;
 } Qcow2Options;
 
 typedef struct Qcow2State Qcow2State;
@@ -184,11 +186,14 @@ struct Qcow2State {
     bool corrupt;      /* nothing is written any more */
     bool mark_corrupt; /* the request that ends next sets the bit in the header */
     /* allocation */
-    bool pass_discard;  /* what is freed is discarded in the file */
-    bool append_only;   /* refcounts are not to be trusted: allocate at the end, free nothing */
-    uint64_t free_from; /* cluster index: all before it are in use */
-    uint64_t fresh;     /* offset: from here on the file has never been written */
-    GArray *frees;      /* of Qcow2Free */
+    bool pass_discard;   /* what is freed is discarded in the file */
+    bool append_only;    /* refcounts are not to be trusted: allocate at the end, free nothing */
+    bool lazy;           /* refcounts are written when the image is closed */
+    bool dirty;          /* the bit in the header is set, by us */
+    bool data_unflushed; /* new entries name clusters that had other data before */
+    uint64_t free_from;  /* cluster index: all before it are in use */
+    uint64_t fresh;      /* offset: from here on the file has never been written */
+    GArray *frees;       /* of Qcow2Free */
     uint64_t seq;
     /* requests */
     Qcow2Op *oldest, **newest; /* in flight, by seq */
@@ -346,6 +351,7 @@ void qcow2_resize(Qcow2Op *op);
 
 /* ---- qcow2-sync.c: in the lane ---- */
 
+/* Has a flush anything to write back? */
 bool qcow2_is_dirty(const Qcow2State *s);
 /* Should a request that has changed something see to it that it is written, to bound memory? */
 bool qcow2_must_sync(const Qcow2State *s);

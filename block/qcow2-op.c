@@ -68,27 +68,27 @@ static void complete(Qcow2Op *op, int res)
 
 static void marked(Qcow2Op *op, int res)
 {
+    qcow2_lane_leave(op->s);
     if (res < 0) {
         log_line(op->s->node->name, "could not mark the image corrupt: %s", g_strerror(-res));
     }
     complete(op, -EIO);
 }
 
-static void mark_corrupt(Qcow2Op *op)
+static void mark_corrupt(Qcow2Op *op, int res G_GNUC_UNUSED)
 {
     Qcow2State *s = op->s;
 
-    s->mark_corrupt = false;
     s->h.incompatible |= QCOW2_INCOMPAT_CORRUPT;
     set_be64(op->header, s->h.incompatible);
-    qcow2_op_buf(op, BLOCK_WRITE, BLOCK_FUA, QCOW2_HEADER_INCOMPATIBLE, op->header,
-                 sizeof(op->header), marked);
+    qcow2_op_buf(op, BLOCK_WRITE, BLOCK_FUA, QCOW2_HEADER_INCOMPATIBLE, op->header, 8, marked);
 }
 
 void qcow2_op_end(Qcow2Op *op, int res)
 {
-    if (op->s->mark_corrupt) {
-        mark_corrupt(op);
+    if (op->s->mark_corrupt) { /* in the lane, since others change the same field */
+        op->s->mark_corrupt = false;
+        qcow2_lane_enter(op, mark_corrupt);
     } else {
         complete(op, res);
     }

@@ -15,6 +15,12 @@
  * Steps that have nothing to do are left out with the flush in front of them, so an overwrite costs
  * one flush and an allocation two. A step that fails leaves what it would have written dirty.
  *
+ * Lazy refcounts: refcount blocks and table stay in memory until the image is closed, or the cache
+ * is full of them. Before anything is written that they would have to precede, the dirty bit is set
+ * in the header, with a flush; closing clears it. With the bit there L2 tables need no flush in
+ * front if the clusters they name have only ever had this data or nothing, so an allocation costs
+ * one flush.
+ *
  * A cluster that nobody has any more is discarded in the file before it can be taken again.
  */
 #include "qcow2-internal.h"
@@ -22,10 +28,52 @@
 
 #define FREES_MAX 1024
 
+/* ---- what there is to do ---- */
+
+static bool puts_off(const Qcow2State *s)
+{
+    return s->lazy && !qcow2_cache_full(&s->rb_cache);
+}
+
+static bool refcounts_due(const Qcow2State *s)
+{
+    return s->rb_cache.n_dirty > 0 && !puts_off(s);
+}
+
+static bool reftable_due(const Qcow2State *s)
+{
+    return s->reftable_dirty_lo != s->reftable_dirty_hi && !puts_off(s);
+}
+
+static bool mark_due(const Qcow2State *s)
+{
+    return s->lazy && !s->dirty &&
+           (s->rb_cache.n_dirty > 0 || s->reftable_dirty_lo != s->reftable_dirty_hi);
+}
+
+static bool l2_dirty(const Qcow2State *s)
+{
+    return s->l2_cache.n_dirty > 0;
+}
+
+static bool l1_dirty(const Qcow2State *s)
+{
+    return s->l1_dirty_lo != s->l1_dirty_hi;
+}
+
+static bool has_frees(const Qcow2State *s)
+{
+    return s->frees->len > 0;
+}
+
+static bool always(const Qcow2State *s G_GNUC_UNUSED)
+{
+    return true;
+}
+
 bool qcow2_is_dirty(const Qcow2State *s)
 {
-    return s->rb_cache.n_dirty || s->l2_cache.n_dirty || s->l1_dirty_lo != s->l1_dirty_hi ||
-           s->reftable_dirty_lo != s->reftable_dirty_hi || s->frees->len;
+    return refcounts_due(s) || reftable_due(s) || l2_dirty(s) || l1_dirty(s) || has_frees(s);
 }
 
 bool qcow2_must_sync(const Qcow2State *s)
@@ -55,6 +103,33 @@ static void flush_file(Qcow2Op *op, Qcow2Step *step)
     qcow2_op_buf(op, BLOCK_FLUSH, 0, 0, NULL, 0, step);
 }
 
+/* ---- the dirty bit ---- */
+
+static void mark_stable(Qcow2Op *op, int res)
+{
+    if (!res) {
+        op->s->h.incompatible |= QCOW2_INCOMPAT_DIRTY;
+        op->s->dirty = true;
+        op->s->data_unflushed = false;
+    }
+    step_done(op, res);
+}
+
+static void mark_written(Qcow2Op *op, int res)
+{
+    if (res < 0) {
+        sync_end(op, res);
+    } else {
+        flush_file(op, mark_stable);
+    }
+}
+
+static void mark_dirty(Qcow2Op *op)
+{
+    set_be64(op->header, op->s->h.incompatible | QCOW2_INCOMPAT_DIRTY);
+    qcow2_op_buf(op, BLOCK_WRITE, 0, QCOW2_HEADER_INCOMPATIBLE, op->header, 8, mark_written);
+}
+
 /* ---- caches ---- */
 
 static void cache_written(void *opaque, int res)
@@ -72,13 +147,18 @@ static void write_l2(Qcow2Op *op, int res)
     if (res < 0) {
         sync_end(op, res);
     } else {
+        op->s->data_unflushed = false;
         qcow2_cache_write(&op->s->l2_cache, cache_written, op);
     }
 }
 
 static void flush_write_l2(Qcow2Op *op)
 {
-    flush_file(op, write_l2);
+    if (op->s->dirty && !op->s->data_unflushed) {
+        write_l2(op, 0);
+    } else {
+        flush_file(op, write_l2);
+    }
 }
 
 /* ---- tables that are in memory whole ---- */
@@ -264,47 +344,18 @@ static void frees_retry(Qcow2Op *op, int res)
 
 /* ---- all ---- */
 
-static bool refcounts_dirty(const Qcow2State *s)
-{
-    return s->rb_cache.n_dirty > 0;
-}
-
-static bool reftable_dirty(const Qcow2State *s)
-{
-    return s->reftable_dirty_lo != s->reftable_dirty_hi;
-}
-
-static bool l2_dirty(const Qcow2State *s)
-{
-    return s->l2_cache.n_dirty > 0;
-}
-
-static bool l1_dirty(const Qcow2State *s)
-{
-    return s->l1_dirty_lo != s->l1_dirty_hi;
-}
-
-static bool always(const Qcow2State *s G_GNUC_UNUSED)
-{
-    return true;
-}
-
-static bool has_frees(const Qcow2State *s)
-{
-    return s->frees->len > 0;
-}
-
 static const struct SyncStep {
     bool (*needed)(const Qcow2State *s);
     void (*run)(Qcow2Op *op);
 } steps[] = {
-    { refcounts_dirty, write_refcounts },
-    { reftable_dirty, flush_write_reftable },
+    { mark_due, mark_dirty },
+    { refcounts_due, write_refcounts },
+    { reftable_due, flush_write_reftable },
     { l2_dirty, flush_write_l2 },
     { l1_dirty, flush_write_l1 },
     { always, flush_all },
     { has_frees, drop_frees },
-    { refcounts_dirty, write_refcounts },
+    { refcounts_due, write_refcounts },
 };
 
 static void sync_next(Qcow2Op *op, int res)

@@ -149,6 +149,7 @@ static void link_entries(Qcow2Op *op, int res)
 {
     Qcow2State *s = op->s;
 
+    s->data_unflushed = s->data_unflushed || !op->fresh || !op->from_zeros;
     while (!res && op->linked < op->n) {
         uint64_t host = op->host + (op->linked << s->h.cluster_bits);
         Qcow2Slice *slice;

@@ -16,8 +16,8 @@
  * qcow2-map.c, qcow2-refcount.c, qcow2-cache.c, qcow2-sync.c, qcow2-areas.c. How a request goes on
  * while it waits: qcow2-op.c.
  *
- * Whoever detaches a node has drained it, which has written everything back. If that has failed,
- * closing tries once more.
+ * Whoever detaches a node has drained it, which has written everything back, but for lazy refcounts.
+ * Closing writes those, and tries once more what has failed.
  */
 #include "block/codec.h"
 #include "block/drivers.h"
@@ -52,8 +52,8 @@ static const OptDesc qcow2_opts[] = {
     OPTION("pass-discard-snapshot", OPT_BOOL, pass_snapshot, .def = 1,
            .help = "taken, without effect"),
     OPTION("pass-discard-other", OPT_BOOL, pass_other, .help = "taken, without effect"),
-    OPTION("lazy-refcounts", OPT_BOOL, lazy_refcounts,
-           .help = "taken, without effect: refcounts are always kept"),
+    OPTION("lazy-refcounts", OPT_TRI, lazy_refcounts, .def = -1,
+           .help = "write refcounts when the image is closed; default: as the image says"),
     { 0 },
 };
 
@@ -207,6 +207,18 @@ static bool check_writable(BlockNode *node, Qcow2State *s, GError **errp)
                              image_name(node), why);
 }
 
+static bool settle_lazy(const BlockNode *node, Qcow2State *s, GError **errp)
+{
+    int wanted = s->opts.lazy_refcounts;
+
+    if (wanted > 0 && s->h.version < 3) {
+        return error_set(errp, "lazy-refcounts needs an image of version 3, and '%s' is of 2",
+                         image_name(node));
+    }
+    s->lazy = wanted < 0 ? s->h.compatible & QCOW2_COMPAT_LAZY_REFCOUNTS : wanted;
+    return true;
+}
+
 static bool clear_autoclear(BlockNode *node, Qcow2State *s, GError **errp)
 {
     uint8_t zeros[8] = { 0 };
@@ -237,6 +249,7 @@ static void settle_allocation(BlockNode *node, Qcow2State *s)
                  image_name(node));
         s->append_only = true;
         s->free_from = end;
+        s->lazy = false; /* the bit is not ours to clear */
     }
 }
 
@@ -363,7 +376,7 @@ static bool open_image(BlockNode *node, Qcow2State *s, GError **errp)
     }
     settle_geometry(s);
     if (!check_writable(node, s, errp) || !read_tables(node, s, errp) || !settle_caches(s, errp) ||
-        !clear_autoclear(node, s, errp)) {
+        !settle_lazy(node, s, errp) || !clear_autoclear(node, s, errp)) {
         return false;
     }
     settle_allocation(node, s);
@@ -395,21 +408,43 @@ static bool qcow2_open(BlockNode *node, Opts *opts, GError **errp)
     return ok;
 }
 
+/* The refcounts of all that is in use are on stable storage. */
+static int clear_dirty(Qcow2State *s)
+{
+    uint8_t value[8];
+    int res;
+
+    set_be64(value, s->h.incompatible & ~(uint64_t)QCOW2_INCOMPAT_DIRTY);
+    res = block_setup_io(s->file, BLOCK_WRITE, QCOW2_HEADER_INCOMPATIBLE, value, sizeof(value));
+    return res ? res : block_setup_io(s->file, BLOCK_FLUSH, 0, NULL, 0);
+}
+
+static int write_back(BlockNode *node)
+{
+    Qcow2State *s = node->state;
+    int res = 0;
+
+    for (unsigned i = 0; i < 3 && !res && qcow2_is_dirty(s); i++) {
+        res = block_setup_io(node, BLOCK_FLUSH, 0, NULL, 0);
+    }
+    return res || !s->dirty || s->corrupt || qcow2_is_dirty(s) ? res : clear_dirty(s);
+}
+
 static void qcow2_close(BlockNode *node)
 {
     Qcow2State *s = node->state;
     g_autoptr(GError) err = NULL;
     int res = 0;
 
-    if (!node->read_only && !s->corrupt && qcow2_is_dirty(s)) {
+    s->lazy = false; /* what was put off is due */
+    if (!node->read_only && !s->corrupt && (qcow2_is_dirty(s) || s->dirty)) {
         if (block_setup_begin(node, &err)) {
-            for (unsigned i = 0; i < 3 && !res && qcow2_is_dirty(s); i++) {
-                res = block_setup_io(node, BLOCK_FLUSH, 0, NULL, 0);
-            }
+            res = write_back(node);
             block_setup_end(node);
         }
         if (err || res) {
-            log_line(node->name, "qcow2: what was not flushed is lost: %s",
+            log_line(node->name, "qcow2: what was not flushed is lost%s: %s",
+                     s->dirty ? ", and the image stays marked dirty" : "",
                      err ? err->message : g_strerror(-res));
         }
     }

@@ -570,6 +570,62 @@ static void test_dirty(void)
     image_fini(&im);
 }
 
+/* Flushes of the file that a write to a new cluster and a flush take. */
+static uint64_t flushes_of_write(Image *im, uint64_t offset)
+{
+    uint64_t before = im->node->file->stats.ops[BLOCK_FLUSH];
+    uint8_t buf[512] = { 1 };
+
+    g_assert_cmpint(do_io(im->node, BLOCK_WRITE, offset, buf, sizeof(buf)), ==, 0);
+    g_assert_cmpint(do_io(im->node, BLOCK_FLUSH, 0, NULL, 0), ==, 0);
+    return im->node->file->stats.ops[BLOCK_FLUSH] - before;
+}
+
+/* The dirty bit is there from the first allocation to the end, and flushes are saved. */
+static void test_lazy(void)
+{
+    static const struct {
+        const char *create, *more;
+        bool lazy;
+    } rows[] = {
+        { "-o compat=1.1", ",discard=unmap", false },
+        { "-o compat=1.1", ",discard=unmap,lazy-refcounts=on", true },
+        { "-o lazy_refcounts=on", ",discard=unmap", true },
+        { "-o lazy_refcounts=on", ",discard=unmap,lazy-refcounts=off", false },
+        { "-o compat=0.10", ",discard=unmap,lazy-refcounts=off", false },
+    };
+    Image im;
+
+    if (skip_without_tools()) {
+        return;
+    }
+    image_init(&im);
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        uint64_t flushes = rows[i].lazy ? 1 : 2;
+
+        make(&im, rows[i].create, "1G");
+        g_assert_cmpint(shell(im.dir, "qemu-io -f qcow2 -c 'write -P 7 0 64k' q.qcow2"), ==, 0);
+        image_open(&im, rows[i].more);
+        g_assert_cmpuint(flushes_of_write(&im, 0), ==, 1);
+        g_assert_cmphex(peek(im.path, 72, 8) & 1, ==, 0); /* an overwrite changes no refcount */
+        g_assert_cmpuint(flushes_of_write(&im, 64 * KIB), ==, 2);
+        g_assert_cmphex(peek(im.path, 72, 8) & 1, ==, rows[i].lazy);
+        g_assert_cmpuint(flushes_of_write(&im, 128 * KIB), ==, flushes);
+        g_assert_cmpuint(flushes_of_write(&im, 192 * KIB), ==, flushes);
+        /* a cluster that had other data: that is overwritten before it is named */
+        g_assert_cmpint(do_io(im.node, BLOCK_DISCARD, 64 * KIB, NULL, 64 * KIB), ==, 0);
+        g_assert_cmpint(do_io(im.node, BLOCK_FLUSH, 0, NULL, 0), ==, 0);
+        g_assert_cmpuint(flushes_of_write(&im, 64 * KIB), ==, 2);
+        image_close(&im);
+        g_assert_cmphex(peek(im.path, 72, 8) & 1, ==, 0);
+        g_assert_cmpint(shell(im.dir, "qemu-img check -q q.qcow2"), ==, 0);
+        expect(&im, "", 512, 7);
+    }
+    make(&im, "-o compat=0.10", "4M");
+    assert_refused(&im, ",lazy-refcounts=on", "lazy-refcounts needs an image of version 3");
+    image_fini(&im);
+}
+
 /* Bitmaps are of no use when their image was written by who doesn't know them. */
 static void test_autoclear(void)
 {
@@ -686,6 +742,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qcow2/resize", test_resize);
     g_test_add_func("/qcow2/theirs", test_theirs);
     g_test_add_func("/qcow2/dirty", test_dirty);
+    g_test_add_func("/qcow2/lazy", test_lazy);
     g_test_add_func("/qcow2/detect-zeroes", test_detect_zeroes);
     g_test_add_func("/qcow2/autoclear", test_autoclear);
     g_test_add_func("/qcow2/cache-options", test_cache_options);
