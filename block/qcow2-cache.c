@@ -2,7 +2,8 @@
 /*
  * L2 tables and refcount blocks in memory, in slices of a few KiB, so that a random read of a large
  * image costs one small read of metadata and not a cluster's worth. A slice is read when somebody
- * asks for it; who does while it is being read waits for the same read.
+ * asks for it; who does while it is being read waits for the same read. When the last of them gives
+ * up, the read is cancelled; who comes before that is over asks anew.
  *
  * Memory: slices that are clean and idle are forgotten, the one used longest ago first, when there
  * are more than `max`. Dirty ones stay until they are written back, which the driver does when
@@ -14,6 +15,7 @@
  * when nobody changes a slice. Slices are kept as they are in the file, big endian.
  */
 #include "qcow2-internal.h"
+#include <errno.h>
 
 #define SLICES_MIN 16
 
@@ -93,6 +95,7 @@ bool qcow2_cache_full(const Qcow2Cache *cache)
 static void wake(Qcow2Slice *slice, int res)
 {
     Qcow2Wait *wait = g_steal_pointer(&slice->waiters);
+    int others = slice->unwanted && res == -ECANCELED ? 0 : res; /* they try again */
 
     if (res < 0) {
         slice_free(slice);
@@ -100,7 +103,8 @@ static void wake(Qcow2Slice *slice, int res)
     while (wait) {
         Qcow2Wait *next = wait->next;
 
-        wait->fn(wait, res);
+        wait->slice = NULL;
+        wait->fn(wait, wait->given_up ? -ECANCELED : others);
         wait = next;
     }
 }
@@ -113,6 +117,13 @@ static void loaded(BlockReq *req)
     wake(slice, req->res);
 }
 
+static void add_waiter(Qcow2Slice *slice, Qcow2Wait *wait)
+{
+    wait->slice = slice;
+    wait->next = slice->waiters;
+    slice->waiters = wait;
+}
+
 static void load(Qcow2Cache *cache, uint64_t offset, Qcow2Wait *wait)
 {
     Qcow2Slice *slice = g_new0(Qcow2Slice, 1);
@@ -121,8 +132,7 @@ static void load(Qcow2Cache *cache, uint64_t offset, Qcow2Wait *wait)
     slice->offset = offset;
     slice->data = g_malloc(cache->slice_bytes);
     slice->loading = true;
-    slice->waiters = wait;
-    wait->next = NULL;
+    add_waiter(slice, wait);
     g_hash_table_insert(cache->slices, &slice->offset, slice);
     list_add(slice);
     trim(cache);
@@ -142,13 +152,15 @@ int qcow2_cache_get(Qcow2Cache *cache, uint64_t offset, Qcow2Wait *wait, Qcow2Sl
 {
     Qcow2Slice *slice = g_hash_table_lookup(cache->slices, &offset);
 
+    if ((!slice || slice->loading) && wait->given_up) {
+        return -ECANCELED;
+    }
     if (!slice) {
         load(cache, offset, wait);
         return QCOW2_PENDING;
     }
     if (slice->loading) {
-        wait->next = slice->waiters;
-        slice->waiters = wait;
+        add_waiter(slice, wait);
         return QCOW2_PENDING;
     }
     if (slice != cache->newest) {
@@ -157,6 +169,28 @@ int qcow2_cache_get(Qcow2Cache *cache, uint64_t offset, Qcow2Wait *wait, Qcow2Sl
     }
     *found = slice;
     return 0;
+}
+
+void qcow2_cache_give_up(Qcow2Wait *wait)
+{
+    Qcow2Slice *slice = wait->slice;
+    Qcow2Wait **link;
+
+    wait->given_up = true;
+    if (!slice) {
+        return;
+    }
+    if (slice->waiters == wait && !wait->next) {
+        slice->unwanted = true;
+        block_cancel(&slice->io);
+        return;
+    }
+    for (link = &slice->waiters; *link != wait;) {
+        link = &(*link)->next;
+    }
+    *link = wait->next;
+    wait->slice = NULL;
+    wait->fn(wait, -ECANCELED);
 }
 
 void qcow2_cache_dirty(Qcow2Slice *slice)

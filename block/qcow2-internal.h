@@ -60,26 +60,30 @@ typedef struct Qcow2Area {
     uint64_t start, end;
 } Qcow2Area;
 
+typedef struct Qcow2Cache Qcow2Cache;
+typedef struct Qcow2Slice Qcow2Slice;
+
 /* Somebody who waits for a table. */
 typedef struct Qcow2Wait Qcow2Wait;
 struct Qcow2Wait {
     void (*fn)(Qcow2Wait *wait, int res);
     Qcow2Wait *next;
+    Qcow2Slice *slice; /* that is waited for, or NULL */
+    bool given_up;     /* waits no more: -ECANCELED instead of QCOW2_PENDING */
 };
 
-typedef struct Qcow2Cache Qcow2Cache;
-
 /* A part of an L2 table or refcount block, in memory. */
-typedef struct Qcow2Slice {
+struct Qcow2Slice {
     BlockReq io; /* must be first */
     struct iovec iov;
     Qcow2Cache *cache;
     uint64_t offset; /* in the file; key of the cache's table */
     uint8_t *data;   /* as in the file */
     bool loading, writing, dirty;
+    bool unwanted; /* its load was cancelled */
     Qcow2Wait *waiters;
-    struct Qcow2Slice *newer, *older;
-} Qcow2Slice;
+    Qcow2Slice *newer, *older;
+};
 
 struct Qcow2Cache {
     BlockNode *file;
@@ -251,6 +255,9 @@ void qcow2_cache_init(Qcow2Cache *cache, BlockNode *file, uint32_t slice_bytes, 
 void qcow2_cache_fini(Qcow2Cache *cache);
 /* The slice at offset, valid until the next call of the loop: 0, QCOW2_PENDING or -errno. */
 int qcow2_cache_get(Qcow2Cache *cache, uint64_t offset, Qcow2Wait *wait, Qcow2Slice **slice);
+/* wait, if it waits, gets -ECANCELED: at once, or, if nobody else wants the slice, when the file has
+ * given up reading it. */
+void qcow2_cache_give_up(Qcow2Wait *wait);
 void qcow2_cache_dirty(Qcow2Slice *slice);
 /* Forgets what lies in the range, which nobody refers to any more. */
 void qcow2_cache_forget(Qcow2Cache *cache, uint64_t start, uint64_t bytes);
@@ -305,9 +312,11 @@ int qcow2_corrupt(Qcow2State *s, const char *why, uint64_t offset);
 Qcow2Op *qcow2_op_new(Qcow2State *s, BlockReq *req);
 /* Completes the request and frees op. */
 void qcow2_op_end(Qcow2Op *op, int res);
-/* Gives up a read of data, for the request or for the edges of one that writes. What waits for a
- * table, or changes the image already, goes on. */
+/* Gives up what only reads: data, for the request or for the edges of one that writes, and tables.
+ * The request ends where it next would have to wait for such. What is being written goes on. */
 void qcow2_op_cancel(Qcow2Op *op);
+/* Was it, so that no more is to be read for it? */
+bool qcow2_op_given_up(const Qcow2Op *op);
 /* A request to a child; then step. */
 void qcow2_op_io(Qcow2Op *op, BlockNode *child, BlockReq io, Qcow2Step *step);
 /* The same with one piece of memory. */

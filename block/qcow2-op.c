@@ -96,12 +96,18 @@ void qcow2_op_end(Qcow2Op *op, int res)
 
 void qcow2_op_cancel(Qcow2Op *op)
 {
-    if (op->copying) {
-        op = op->copy.priv;
+    if (op->copying && op->copy.priv) {
+        qcow2_op_cancel(op->copy.priv);
     }
-    if (op && op->req->op == BLOCK_READ && op->sub_busy && op->sub.op == BLOCK_READ) {
+    if (op->sub_busy && (op->sub.op == BLOCK_READ || op->sub.op == BLOCK_STATUS)) {
         block_cancel(&op->sub);
     }
+    qcow2_cache_give_up(&op->wait); /* comes last: op may be gone */
+}
+
+bool qcow2_op_given_up(const Qcow2Op *op)
+{
+    return op->wait.given_up;
 }
 
 /* ---- what a step waits for ---- */

@@ -154,7 +154,7 @@ static bool read_piece(Qcow2Op *op, const Qcow2Map *map, int *res)
 static void read_next(Qcow2Op *op)
 {
     BlockReq *req = op->req;
-    int res = 0;
+    int res = qcow2_op_given_up(op) ? -ECANCELED : 0;
 
     while (op->pos < req->bytes && !res) {
         Qcow2Map map;

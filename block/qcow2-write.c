@@ -249,8 +249,8 @@ static void read_edge(Qcow2Op *op, uint8_t *buf, uint64_t guest, uint32_t bytes,
 
     op->step = step;
     memset(buf, 0, bytes);
-    if (op->from_zeros || guest >= end) {
-        step(op, 0);
+    if (op->from_zeros || guest >= end || qcow2_op_given_up(op)) {
+        step(op, qcow2_op_given_up(op) ? -ECANCELED : 0);
         return;
     }
     op->copy_iov = (struct iovec){ .iov_base = buf, .iov_len = end - guest };
@@ -434,8 +434,8 @@ static void write_next(Qcow2Op *op)
         write_end(op);
         return;
     }
-    if (s->corrupt) {
-        qcow2_op_end(op, -EIO);
+    if (s->corrupt || qcow2_op_given_up(op)) {
+        qcow2_op_end(op, s->corrupt ? -EIO : -ECANCELED);
         return;
     }
     if (qcow2_op_blocked(op, guest, left, write_retry)) {
