@@ -22,11 +22,12 @@ LIBRARIES = ['glib-2.0', 'gmodule-no-export-2.0', 'jansson']
 # What stands below all, the codecs, and the LSI with its targets on a driver of the test's.
 COMMON = ['util/*.c', 'hw/core/device.c', 'hw/core/guest-memory*.c', 'hw/pci/*.c']
 CODECS = ['remote/*.c']
-BLOCK = ['block/engine-threads.c', 'block/file-io.c', 'block/throttle*.c',
-         *(f'block/{name}.c' for name in ('access', 'block', 'bounce', 'buffer', 'drive', 'filter',
-                                          'graph', 'probe', 'setup', 'transfer'))]
+# Not modules, nor what needs liburing.
+LEFT_OUT = ('codec-*.c', 'engine-io-uring.c', 'module-entry.c', 'nbd*.c', 'rbd.c')
+BLOCK = [f'block/{path.name}' for path in TOP.glob('block/*.c')
+         if not any(path.match(pattern) for pattern in LEFT_OUT)]
 LSI = ['hw/scsi/*.c', 'tests/fuzz/lsi-machine.c', 'tests/fuzz/lsi-program.c', *BLOCK]
-QCOW2 = ['block/qcow2*.c', *BLOCK]
+QCOW2 = BLOCK
 QMP = ['monitor/*.c', 'hw/scsi/scsi*.c', *BLOCK]
 
 
