@@ -124,24 +124,34 @@ static bool add_area(Qcow2State *s, const char *name, const char *what, uint64_t
     return true;
 }
 
-/* The L1 table of one entry of the snapshot table at *at; *at moves to the next one. */
-static bool add_snapshot(Qcow2State *s, const char *name, uint64_t *at, GError **errp)
+bool qcow2_snapshot_next(const Qcow2State *s, uint64_t *at, uint64_t *l1_offset, uint64_t *l1_bytes)
 {
     uint8_t buf[SNAPSHOT_FIXED];
-    uint64_t l1_offset, length;
+    uint64_t length;
 
     if (*at > s->file->size || s->file->size - *at < sizeof(buf) ||
         block_setup_io(s->file, BLOCK_READ, *at, buf, sizeof(buf)) < 0) {
-        return error_set(errp, "Could not read the snapshot table of qcow2 image '%s'", name);
+        return false;
     }
-    l1_offset = be64(buf);
+    *l1_offset = be64(buf);
+    *l1_bytes = (uint64_t)be32(buf + 8) * 8;
     length = sizeof(buf) + (uint64_t)be32(buf + 36) + (buf[12] << 8 | buf[13]) +
              (buf[14] << 8 | buf[15]);
     *at += (length + 7) & ~UINT64_C(7);
+    return true;
+}
+
+static bool add_snapshot(Qcow2State *s, const char *name, uint64_t *at, GError **errp)
+{
+    uint64_t l1_offset, l1_bytes;
+
+    if (!qcow2_snapshot_next(s, at, &l1_offset, &l1_bytes)) {
+        return error_set(errp, "Could not read the snapshot table of qcow2 image '%s'", name);
+    }
     if (*at - s->h.snapshots_offset > SNAPSHOT_TABLE_MAX) {
         return error_set(errp, "The snapshot table of qcow2 image '%s' is too large", name);
     }
-    return add_area(s, name, "a snapshot's L1 table", l1_offset, (uint64_t)be32(buf + 8) * 8, errp);
+    return add_area(s, name, "a snapshot's L1 table", l1_offset, l1_bytes, errp);
 }
 
 static bool add_snapshots(Qcow2State *s, const char *name, GError **errp)
@@ -204,7 +214,7 @@ bool qcow2_areas_init(Qcow2State *s, const char *name, GError **errp)
                   (uint64_t)s->reftable_size * 8, errp) ||
         !add_snapshots(s, name, errp) ||
         !collect(s, name, "an L2 table", s->l1, s->h.l1_size, QCOW2_OFFSET_MASK, errp) ||
-        !collect(s, name, "a refcount block", s->reftable, s->reftable_size, ~UINT64_C(0x1ff),
+        !collect(s, name, "a refcount block", s->reftable, s->reftable_size, QCOW2_REFTABLE_MASK,
                  errp)) {
         return false;
     }

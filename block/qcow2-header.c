@@ -91,8 +91,8 @@ static void read_fixed(const Source *src, Qcow2Header *h)
     h->l1_offset = be64(p + QCOW2_HEADER_L1 + 4);
     h->reftable_offset = be64(p + QCOW2_HEADER_REFTABLE);
     h->reftable_clusters = be32(p + QCOW2_HEADER_REFTABLE + 8);
-    h->n_snapshots = be32(p + 60);
-    h->snapshots_offset = be64(p + 64);
+    h->n_snapshots = be32(p + QCOW2_HEADER_SNAPSHOTS);
+    h->snapshots_offset = be64(p + QCOW2_HEADER_SNAPSHOTS + 4);
     h->refcount_order = 4;
 }
 

@@ -21,6 +21,7 @@
 #define QCOW2_COMPRESSED (UINT64_C(1) << 62)
 #define QCOW2_ZERO UINT64_C(1)
 #define QCOW2_OFFSET_MASK UINT64_C(0x00fffffffffffe00)
+#define QCOW2_REFTABLE_MASK (~UINT64_C(0x1ff))
 #define QCOW2_OFFSET_MAX (UINT64_C(1) << 56) /* of anything in the file */
 
 enum { /* incompatible features */
@@ -35,8 +36,9 @@ enum { /* incompatible features */
 
 enum { /* offsets in the header */
        QCOW2_HEADER_SIZE = 24,
-       QCOW2_HEADER_L1 = 36,       /* l1_size, l1_table_offset */
-       QCOW2_HEADER_REFTABLE = 48, /* refcount_table_offset, refcount_table_clusters */
+       QCOW2_HEADER_L1 = 36,        /* l1_size, l1_table_offset */
+       QCOW2_HEADER_REFTABLE = 48,  /* refcount_table_offset, refcount_table_clusters */
+       QCOW2_HEADER_SNAPSHOTS = 60, /* nb_snapshots, snapshots_offset */
        QCOW2_HEADER_INCOMPATIBLE = 72,
        QCOW2_HEADER_AUTOCLEAR = 88,
 };
@@ -281,11 +283,13 @@ typedef struct Qcow2Map {
     uint64_t host;   /* DATA: of the byte asked for; PACKED: where it begins */
     uint64_t entry;  /* of the first cluster, as in the table */
     uint64_t bytes;  /* from the byte asked for, of the same kind; contiguous, if DATA */
-    uint32_t packed; /* PACKED: most bytes it takes in the file */
+    uint64_t packed; /* PACKED: most bytes it takes in the file */
 } Qcow2Map;
 
 /* What stands for [guest, guest + bytes). */
 int qcow2_map(Qcow2State *s, uint64_t guest, uint64_t bytes, Qcow2Wait *wait, Qcow2Map *map);
+/* Where the bytes of a compressed cluster lie, by its entry; at most so many. */
+void qcow2_packed_range(const Qcow2State *s, uint64_t entry, uint64_t *host, uint64_t *bytes);
 /* The L2 entry of guest, to be changed: its slice, and where it is in it. The table exists. */
 int qcow2_entry(Qcow2State *s, uint64_t guest, Qcow2Wait *wait, Qcow2Slice **slice, uint8_t **at);
 static inline unsigned qcow2_l1_index(const Qcow2State *s, uint64_t guest)
@@ -298,6 +302,10 @@ static inline unsigned qcow2_l1_index(const Qcow2State *s, uint64_t guest)
 /* Collects what is metadata, and checks that nothing overlaps. False and an error if it does. */
 bool qcow2_areas_init(Qcow2State *s, const char *name, GError **errp);
 void qcow2_areas_fini(Qcow2State *s);
+/* Of the snapshot whose entry is at *at, which moves to the next one: where its L1 table is. False
+ * if that can't be read. While the file can be read on the main thread. */
+bool qcow2_snapshot_next(const Qcow2State *s, uint64_t *at, uint64_t *l1_offset,
+                         uint64_t *l1_bytes);
 /* Is any of it metadata, but for the areas that are tables themselves? */
 bool qcow2_areas_hit(const Qcow2State *s, uint64_t start, uint64_t bytes);
 void qcow2_areas_add_table(Qcow2State *s, uint64_t offset);
@@ -339,8 +347,18 @@ void qcow2_change_end(Qcow2Op *op);
 void qcow2_read(Qcow2Op *op);
 void qcow2_status(Qcow2Op *op);
 
-/* ---- qcow2-refcount.c: in the lane ---- */
+/* ---- qcow2-repair.c ---- */
 
+/* Gives an image that is marked dirty refcounts that are right, and takes the mark away. *why, if
+ * not NULL: that could not be done, and nothing was changed. -errno: what the header says now is
+ * unknown. While it is opened for writing; the refcount table and the areas have to be read anew. */
+int qcow2_repair(Qcow2State *s, const char **why);
+
+/* ---- qcow2-refcount.c: in the lane, but the first two ---- */
+
+/* The i-th of refcounts of 1 << order bits, as in a file. */
+uint64_t qcow2_refcount_get(const uint8_t *data, unsigned order, uint64_t i);
+void qcow2_refcount_set(uint8_t *data, unsigned order, uint64_t i, uint64_t value);
 /* Takes up to want clusters that lie together: op->cluster, op->got, op->fresh. */
 void qcow2_alloc(Qcow2Op *op, uint64_t want, Qcow2Step *allocated);
 /* The clusters lose a reference when what is dirty now has been written. */

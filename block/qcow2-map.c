@@ -60,15 +60,15 @@ static int read_unit(const Qcow2State *s, const uint8_t *at, unsigned unit, Unit
     return read_plain(s, entry, s->units > 1 ? be64(at + 8) : 0, unit, u);
 }
 
-/* Of a compressed cluster's entry, the low x bits are its offset in bytes, the rest the number of
- * whole sectors after the one it begins in. */
-static void read_packed(const Qcow2State *s, Qcow2Map *map)
+/* The low x bits of the entry are its offset in bytes, the rest the number of whole sectors after
+ * the one it begins in. */
+void qcow2_packed_range(const Qcow2State *s, uint64_t entry, uint64_t *host, uint64_t *bytes)
 {
     unsigned x = 62 - (s->h.cluster_bits - 8);
-    uint64_t sectors = (map->entry & (QCOW2_COMPRESSED - 1)) >> x;
+    uint64_t sectors = (entry & (QCOW2_COMPRESSED - 1)) >> x;
 
-    map->host = map->entry & ((UINT64_C(1) << x) - 1);
-    map->packed = (sectors + 1) * 512 - map->host % 512;
+    *host = entry & ((UINT64_C(1) << x) - 1);
+    *bytes = (sectors + 1) * 512 - *host % 512;
 }
 
 /* Does u go on where the map ends? */
@@ -125,7 +125,7 @@ static int map_units(const Qcow2State *s, const uint8_t *at, const uint8_t *end,
     map->bytes = s->unit_size - skip;
     if (u.kind == QCOW2_PACKED) {
         map->bytes = s->cluster_size - guest % s->cluster_size;
-        read_packed(s, map);
+        qcow2_packed_range(s, map->entry, &map->host, &map->packed);
     }
     while (map->bytes < bytes && u.kind != QCOW2_PACKED) {
         if (++unit == s->units) {

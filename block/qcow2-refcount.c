@@ -12,20 +12,19 @@
  * is gone from the disk (qcow2-sync.c does both), and only when no older request is in flight. So a
  * power cut leaks at most, and no cluster gets a new owner under an old one's hands.
  *
- * An image with the dirty bit has refcounts that may be too low. It is not repaired here: clusters
- * are taken behind its end alone and none is freed, and the bit stays, so that `qemu-img check -r`
- * puts it right later (append_only).
+ * An image with the dirty bit has refcounts that may be too low. Where it can't be repaired when it
+ * is opened (qcow2-repair.c), clusters are taken behind its end alone and none is freed, and the bit
+ * stays, so that `qemu-img check -r` puts it right later (append_only).
  */
 #include "qcow2-internal.h"
 #include <errno.h>
 
 #define NO_BLOCK 2
 #define REFTABLE_MAX (8u << 20) /* bytes */
-#define BLOCK_MASK (~UINT64_C(0x1ff))
 
 /* ---- widths ---- */
 
-static uint64_t get_refcount(const uint8_t *data, unsigned order, unsigned i)
+uint64_t qcow2_refcount_get(const uint8_t *data, unsigned order, uint64_t i)
 {
     switch (order) {
     case 6:
@@ -41,7 +40,7 @@ static uint64_t get_refcount(const uint8_t *data, unsigned order, unsigned i)
     }
 }
 
-static void set_refcount(uint8_t *data, unsigned order, unsigned i, uint64_t value)
+void qcow2_refcount_set(uint8_t *data, unsigned order, uint64_t i, uint64_t value)
 {
     unsigned shift = (i << order) % 8;
     uint8_t mask;
@@ -79,7 +78,7 @@ static int find_slice(Qcow2State *s, uint64_t cluster, Qcow2Wait *wait, Qcow2Sli
 {
     uint64_t block = cluster >> s->rb_bits;
     unsigned in_block = cluster & ((UINT64_C(1) << s->rb_bits) - 1);
-    uint64_t offset = block < s->reftable_size ? s->reftable[block] & BLOCK_MASK : 0;
+    uint64_t offset = block < s->reftable_size ? s->reftable[block] & QCOW2_REFTABLE_MASK : 0;
 
     if (!offset) {
         return NO_BLOCK;
@@ -96,7 +95,7 @@ static unsigned free_run(const Qcow2State *s, const Qcow2Slice *slice, unsigned 
     unsigned n = 0;
 
     while (n < want && index + n < slice_entries(s) &&
-           get_refcount(slice->data, s->h.refcount_order, index + n) == 0) {
+           qcow2_refcount_get(slice->data, s->h.refcount_order, index + n) == 0) {
         n++;
     }
     return n;
@@ -178,7 +177,7 @@ static void alloc_try(Qcow2Op *op, int res)
         return;
     }
     for (unsigned i = 0; i < n; i++) {
-        set_refcount(slice->data, s->h.refcount_order, index + i, 1);
+        qcow2_refcount_set(slice->data, s->h.refcount_order, index + i, 1);
     }
     qcow2_cache_dirty(slice);
     op->cluster = s->free_from;
@@ -235,7 +234,8 @@ static void make_block(Qcow2Op *op)
     }
     take_fresh(s, cluster, 1);
     memset(op->tail, 0, s->cluster_size);
-    set_refcount(op->tail, s->h.refcount_order, cluster & ((UINT64_C(1) << s->rb_bits) - 1), 1);
+    qcow2_refcount_set(op->tail, s->h.refcount_order, cluster & ((UINT64_C(1) << s->rb_bits) - 1),
+                       1);
     qcow2_op_buf(op, BLOCK_WRITE, BLOCK_GROW, cluster << s->h.cluster_bits, op->tail,
                  s->cluster_size, block_made);
 }
@@ -317,8 +317,8 @@ static void grow_fill(Qcow2Op *op)
     uint8_t *table = op->grow_buf + (op->grow_blocks << s->h.cluster_bits);
 
     for (uint64_t i = 0; i < op->grow_blocks + op->grow_clusters; i++, at++) {
-        set_refcount(op->grow_buf + ((at >> s->rb_bits) << s->h.cluster_bits), s->h.refcount_order,
-                     at & ((UINT64_C(1) << s->rb_bits) - 1), 1);
+        qcow2_refcount_set(op->grow_buf + ((at >> s->rb_bits) << s->h.cluster_bits),
+                           s->h.refcount_order, at & ((UINT64_C(1) << s->rb_bits) - 1), 1);
     }
     for (uint32_t i = 0; i < s->reftable_size; i++) {
         set_be64(table + (size_t)i * 8, s->reftable[i]);
@@ -389,8 +389,7 @@ void qcow2_free_later(Qcow2State *s, uint64_t cluster, uint64_t n)
 
 void qcow2_free_entry(Qcow2State *s, uint64_t entry)
 {
-    unsigned x = 62 - (s->h.cluster_bits - 8);
-    uint64_t host, sectors, end;
+    uint64_t host, bytes;
 
     if (!(entry & QCOW2_COMPRESSED)) {
         host = entry & QCOW2_OFFSET_MASK;
@@ -399,11 +398,9 @@ void qcow2_free_entry(Qcow2State *s, uint64_t entry)
         }
         return;
     }
-    host = entry & ((UINT64_C(1) << x) - 1);
-    sectors = (entry & (QCOW2_COMPRESSED - 1)) >> x;
-    end = (host & ~UINT64_C(511)) + (sectors + 1) * 512;
+    qcow2_packed_range(s, entry, &host, &bytes);
     qcow2_free_later(s, host >> s->h.cluster_bits,
-                     ((end - 1) >> s->h.cluster_bits) - (host >> s->h.cluster_bits) + 1);
+                     ((host + bytes - 1) >> s->h.cluster_bits) - (host >> s->h.cluster_bits) + 1);
 }
 
 int qcow2_refcount_drop(Qcow2State *s, uint64_t cluster, Qcow2Wait *wait, bool *freed)
@@ -417,12 +414,12 @@ int qcow2_refcount_drop(Qcow2State *s, uint64_t cluster, Qcow2Wait *wait, bool *
     if (res == QCOW2_PENDING || res < 0) {
         return res;
     }
-    refcount = res == NO_BLOCK ? 0 : get_refcount(slice->data, s->h.refcount_order, index);
+    refcount = res == NO_BLOCK ? 0 : qcow2_refcount_get(slice->data, s->h.refcount_order, index);
     if (refcount == 0) {
         return qcow2_corrupt(s, "a cluster that was in use has refcount 0",
                              cluster << s->h.cluster_bits);
     }
-    set_refcount(slice->data, s->h.refcount_order, index, refcount - 1);
+    qcow2_refcount_set(slice->data, s->h.refcount_order, index, refcount - 1);
     qcow2_cache_dirty(slice);
     if (refcount == 1) {
         *freed = true;

@@ -13,8 +13,8 @@
  * doesn't know (they say that bitmaps are up to date), and does when it opens.
  *
  * Requests: qcow2-read.c, qcow2-write.c, qcow2-zero.c, qcow2-table.c (resize). Metadata:
- * qcow2-map.c, qcow2-refcount.c, qcow2-cache.c, qcow2-sync.c, qcow2-areas.c. How a request goes on
- * while it waits: qcow2-op.c.
+ * qcow2-map.c, qcow2-refcount.c, qcow2-cache.c, qcow2-sync.c, qcow2-areas.c; qcow2-repair.c puts
+ * right what a writer that was killed has left. How a request goes on while it waits: qcow2-op.c.
  *
  * Whoever detaches a node has drained it, which has written everything back, but for lazy refcounts.
  * Closing writes those, and tries once more what has failed.
@@ -139,6 +139,38 @@ static bool read_tables(BlockNode *node, Qcow2State *s, GError **errp)
     return s->reftable != NULL && qcow2_areas_init(s, image_name(node), errp);
 }
 
+/* As QEMU does with a dirty image, if that is all that is wrong with it. */
+static bool repair(BlockNode *node, Qcow2State *s, GError **errp)
+{
+    const char *why;
+    int res;
+
+    if (node->read_only || !(s->h.incompatible & QCOW2_INCOMPAT_DIRTY)) {
+        return true;
+    }
+    res = qcow2_repair(s, &why);
+    if (res < 0) {
+        return error_set(errp, "Could not repair qcow2 image '%s': %s", image_name(node),
+                         g_strerror(-res));
+    }
+    if (why) {
+        log_line(NULL,
+                 "qcow2 image '%s' was not closed properly, and can't be repaired here (%s): it "
+                 "grows at its end only, until `qemu-img check -r all` has been run",
+                 image_name(node), why);
+        s->append_only = true;
+        return true;
+    }
+    log_line(NULL, "qcow2 image '%s' was not closed properly: its refcounts were counted anew",
+             image_name(node));
+    qcow2_areas_fini(s);
+    g_free(s->reftable);
+    s->reftable_size = (uint64_t)s->h.reftable_clusters << (s->h.cluster_bits - 3);
+    s->reftable =
+        read_table(node, "the refcount table", s->h.reftable_offset, s->reftable_size, errp);
+    return s->reftable && qcow2_areas_init(s, image_name(node), errp);
+}
+
 /* ---- options ---- */
 
 /* As QEMU divides them: cache-size is the sum of both, and the L2 tables' part is served first. */
@@ -215,7 +247,7 @@ static bool settle_lazy(const BlockNode *node, Qcow2State *s, GError **errp)
         return error_set(errp, "lazy-refcounts needs an image of version 3, and '%s' is of 2",
                          image_name(node));
     }
-    s->lazy = wanted < 0 ? s->h.compatible & QCOW2_COMPAT_LAZY_REFCOUNTS : wanted;
+    s->lazy = wanted > 0 || (wanted < 0 && (s->h.compatible & QCOW2_COMPAT_LAZY_REFCOUNTS));
     return true;
 }
 
@@ -242,12 +274,7 @@ static void settle_allocation(BlockNode *node, Qcow2State *s)
     s->pass_discard = s->opts.pass_discard < 0 ? node->can_discard : s->opts.pass_discard;
     s->newest = &s->oldest;
     s->queue_end = &s->queue;
-    if (!node->read_only && (s->h.incompatible & QCOW2_INCOMPAT_DIRTY)) {
-        log_line(NULL,
-                 "qcow2 image '%s' was not closed properly: it grows at its end only, until "
-                 "`qemu-img check -r all` has repaired its refcounts",
-                 image_name(node));
-        s->append_only = true;
+    if (s->append_only) {
         s->free_from = end;
         s->lazy = false; /* the bit is not ours to clear */
     }
@@ -376,7 +403,7 @@ static bool open_image(BlockNode *node, Qcow2State *s, GError **errp)
     }
     settle_geometry(s);
     if (!check_writable(node, s, errp) || !read_tables(node, s, errp) || !settle_caches(s, errp) ||
-        !settle_lazy(node, s, errp) || !clear_autoclear(node, s, errp)) {
+        !settle_lazy(node, s, errp) || !repair(node, s, errp) || !clear_autoclear(node, s, errp)) {
         return false;
     }
     settle_allocation(node, s);

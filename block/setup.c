@@ -38,6 +38,7 @@ int block_setup_io(BlockNode *node, BlockOp op, uint64_t offset, void *buf, uint
     SetupReq setup = {
         .req = {
             .op = op,
+            .flags = op == BLOCK_WRITE ? BLOCK_GROW : 0,
             .offset = offset,
             .bytes = bytes,
             .iov = buf ? &iov : NULL,

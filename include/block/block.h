@@ -303,7 +303,7 @@ void block_drain(BlockNode *node, BlockDrain *drain, void (*idle)(void *), void 
  * bracket any number of them and nest; false and an error if node belongs to a machine. */
 bool block_setup_begin(BlockNode *node, GError **errp);
 void block_setup_end(BlockNode *node);
-/* 0 or -errno. Between begin and end. */
+/* 0 or -errno. Between begin and end. A write may make a file longer, as with BLOCK_GROW. */
 int block_setup_io(BlockNode *node, BlockOp op, uint64_t offset, void *buf, uint64_t bytes);
 
 /* Memory for data in flight, aligned for node (page aligned); recycled, so that a request costs

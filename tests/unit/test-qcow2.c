@@ -539,22 +539,83 @@ static void test_theirs(void)
     image_fini(&im);
 }
 
-/* The dirty bit: it grows, nothing is freed, and the bit stays until a check repairs it. */
+/* An image whose refcounts a writer that was killed hadn't written. */
+static void make_dirty(Image *im, const char *options)
+{
+    make(im, options, "4M");
+    g_assert_cmpint(shell(im->dir, "qemu-io -f qcow2 -c 'write -P 7 0 1M' -c 'abort' q.qcow2; "
+                                   "[ $? -gt 1 ]"),
+                    ==, 0);
+    g_assert_cmphex(peek(im->path, 72, 8), ==, 1);
+}
+
+/* Who reads it leaves it as it is; who writes repairs it first. */
 static void test_dirty(void)
 {
-    static uint8_t buf[MIB];
+    static const char *const options[] = {
+        "-o lazy_refcounts=on",
+        "-o lazy_refcounts=on,cluster_size=512",
+        "-o lazy_refcounts=on,cluster_size=4k,refcount_bits=1",
+        "-o lazy_refcounts=on,cluster_size=512,refcount_bits=64",
+        "-o lazy_refcounts=on,cluster_size=2M",
+    };
+    uint8_t buf[512] = { 6 };
     Image im;
 
     if (skip_without_tools()) {
         return;
     }
     image_init(&im);
-    make(&im, "-o lazy_refcounts=on", "4M");
-    g_assert_cmpint(shell(im.dir, "qemu-io -f qcow2 -c 'write -P 7 0 1M' -c 'abort' q.qcow2; "
-                                  "[ $? -gt 1 ]"),
-                    ==, 0);
+    for (unsigned i = 0; i < G_N_ELEMENTS(options); i++) {
+        make_dirty(&im, options[i]);
+        expect(&im, ",read-only=on", MIB - 512, 7);
+        g_assert_cmphex(peek(im.path, 72, 8), ==, 1);
+        image_open(&im, ",lazy-refcounts=off");
+        g_assert_cmphex(peek(im.path, 72, 8), ==, 0);
+        g_assert_cmpint(shell(im.dir, "qemu-img check -q -U q.qcow2"), ==, 0);
+        g_assert_cmpint(do_io(im.node, BLOCK_WRITE, 3 * MIB, buf, 512), ==, 0);
+        image_close(&im);
+        g_assert_cmpint(shell(im.dir, "qemu-img check -q q.qcow2"), ==, 0);
+        expect(&im, "", 3 * MIB + 512, 0);
+        expect(&im, "", MIB - 512, 7);
+    }
+    image_fini(&im);
+}
+
+/* One that would take much memory to count is not counted. */
+static void test_dirty_and_large(void)
+{
+    uint8_t buf[512] = { 6 };
+    Image im;
+
+    if (skip_without_tools()) {
+        return;
+    }
+    image_init(&im);
+    make_dirty(&im, "-o lazy_refcounts=on,cluster_size=512");
+    g_assert_cmpint(truncate(im.path, INT64_C(32) << 30), ==, 0);
+    image_open(&im, "");
+    g_assert_cmpint(do_io(im.node, BLOCK_WRITE, 3 * MIB, buf, 512), ==, 0);
+    image_close(&im);
     g_assert_cmphex(peek(im.path, 72, 8), ==, 1);
     expect(&im, ",read-only=on", MIB - 512, 7);
+    image_fini(&im);
+}
+
+/* With more wrong than that it grows, nothing is freed, and the bit stays until a check repairs it. */
+static void test_dirty_and_worse(void)
+{
+    static uint8_t buf[MIB];
+    uint64_t l2;
+    Image im;
+
+    if (skip_without_tools()) {
+        return;
+    }
+    image_init(&im);
+    make_dirty(&im, "-o lazy_refcounts=on");
+    l2 = peek(im.path, peek(im.path, 40, 8), 8) & 0x00fffffffffffe00;
+    patch(im.path, l2 + 17 * 8, peek(im.path, l2, 8), 8); /* two owners */
     image_open(&im, ",discard=unmap");
     memset(buf, 6, sizeof(buf));
     g_assert_cmpint(do_io(im.node, BLOCK_DISCARD, 0, NULL, 512 * KIB), ==, 0);
@@ -742,6 +803,8 @@ int main(int argc, char **argv)
     g_test_add_func("/qcow2/resize", test_resize);
     g_test_add_func("/qcow2/theirs", test_theirs);
     g_test_add_func("/qcow2/dirty", test_dirty);
+    g_test_add_func("/qcow2/dirty-and-large", test_dirty_and_large);
+    g_test_add_func("/qcow2/dirty-and-worse", test_dirty_and_worse);
     g_test_add_func("/qcow2/lazy", test_lazy);
     g_test_add_func("/qcow2/detect-zeroes", test_detect_zeroes);
     g_test_add_func("/qcow2/autoclear", test_autoclear);
