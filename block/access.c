@@ -76,7 +76,7 @@ static bool apply(GPtrArray *nodes, GError **errp)
 
 bool block_access_update(BlockGraph *graph, GError **errp)
 {
-    GPtrArray *nodes = block_graph_nodes(graph), *opening = block_graph_opening(graph);
+    GPtrArray *nodes = graph->nodes, *opening = graph->opening;
 
     for (unsigned i = 0; i < nodes->len; i++) {
         BlockNode *node = g_ptr_array_index(nodes, i);

@@ -300,7 +300,7 @@ static bool file_attach(BlockNode *node, Loop *loop, GError **errp)
 {
     FileState *s = node->state;
     const BlockEngineType *fallback = block_engine_find(node->graph, "threads");
-    BlockSpares *spares = block_graph_spares(node->graph);
+    BlockSpares *spares = node->graph->spares;
     g_autoptr(GError) err = NULL;
 
     file_io_init(&s->io, s->fd); /* what it can't find out, the engine will say */

@@ -15,9 +15,17 @@ typedef struct SetupReq {
     bool over;
 } SetupReq;
 
+static Loop *setup_loop(BlockGraph *graph, GError **errp)
+{
+    if (!graph->setup_loop) {
+        graph->setup_loop = loop_new("block-setup", errp);
+    }
+    return graph->setup_loop;
+}
+
 bool block_setup_begin(BlockNode *node, GError **errp)
 {
-    Loop *loop = block_graph_setup_loop(node->graph, errp);
+    Loop *loop = setup_loop(node->graph, errp);
 
     return loop && block_attach(node, loop, errp);
 }
