@@ -20,6 +20,7 @@
  */
 #include "block/drivers.h"
 #include "block/filter.h"
+#include "block/steps.h"
 #include "block/transfer.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -44,14 +45,12 @@ typedef struct LogEntry {
 G_STATIC_ASSERT(sizeof(LogSuper) == 28 && sizeof(LogEntry) == 32);
 
 typedef struct LogOp LogOp;
-typedef void LogStep(LogOp *op, int res);
 
 struct LogOp {
-    BlockReq sub; /* must be first: to the file, or to the log */
-    struct iovec iov[2];
+    BLOCK_STEPS(LogOp);  /* to the file, or to the log */
+    struct iovec iov[2]; /* of an entry */
     BlockNode *node;
     BlockReq *req;
-    LogStep *step;
     LogOp *next;     /* waits for the log */
     uint8_t *sector; /* of the log */
     uint8_t *data;   /* of a WRITE */
@@ -235,20 +234,7 @@ static void finish(LogOp *op, int res)
     block_complete(req, res);
 }
 
-static void sub_done(BlockReq *sub)
-{
-    LogOp *op = (LogOp *)sub;
-
-    op->step(op, sub->res);
-}
-
-static void submit(LogOp *op, BlockNode *child, BlockReq io, LogStep *step)
-{
-    op->step = step;
-    op->sub = io;
-    op->sub.done = sub_done;
-    block_submit(child, &op->sub);
-}
+BLOCK_STEPS_FUNCTIONS(LogOp, op)
 
 /* ---- the log ---- */
 
@@ -275,7 +261,7 @@ static void super_written(LogOp *op, int res)
         return;
     }
     s->unsaved = false;
-    submit(op, s->log, (BlockReq){ .op = BLOCK_FLUSH }, logged);
+    op_buf(op, s->log, BLOCK_FLUSH, 0, 0, NULL, 0, logged);
 }
 
 static void save_super(LogOp *op)
@@ -283,15 +269,7 @@ static void save_super(LogOp *op)
     LogState *s = op->node->state;
 
     fill_super(s, op->sector);
-    op->iov[0] = (struct iovec){ op->sector, s->sector_size };
-    submit(op, s->log,
-           (BlockReq){
-               .op = BLOCK_WRITE,
-               .bytes = s->sector_size,
-               .iov = op->iov,
-               .niov = 1,
-           },
-           super_written);
+    op_buf(op, s->log, BLOCK_WRITE, 0, 0, op->sector, s->sector_size, super_written);
 }
 
 static void entry_written(LogOp *op, int res)
@@ -335,7 +313,7 @@ static void write_entry(LogOp *op, int res)
         io.bytes += op->req->bytes;
         io.niov = 2;
     }
-    submit(op, s->log, io, entry_written);
+    op_io(op, s->log, io, entry_written);
 }
 
 static void fill_entry(const LogOp *op)
@@ -368,14 +346,8 @@ static void log_next(LogState *s)
         write_entry(op, 0);
         return;
     }
-    submit(op, s->log,
-           (BlockReq){
-               .op = BLOCK_WRITE_ZEROES,
-               .flags = BLOCK_GROW,
-               .offset = (s->end + 1) * s->sector_size,
-               .bytes = op->req->bytes,
-           },
-           write_entry);
+    op_buf(op, s->log, BLOCK_WRITE_ZEROES, BLOCK_GROW, (s->end + 1) * s->sector_size, NULL,
+           op->req->bytes, write_entry);
 }
 
 static void file_done(LogOp *op, int res)
@@ -416,7 +388,6 @@ static void log_submit(BlockNode *node, BlockReq *req)
 {
     const LogState *s = node->state;
     LogOp *op;
-    BlockReq io = { .op = req->op, .flags = req->how, .offset = req->offset, .bytes = req->bytes };
 
     if (req->op == BLOCK_READ || req->op == BLOCK_STATUS) {
         filter_pass(node->file, req);
@@ -433,10 +404,7 @@ static void log_submit(BlockNode *node, BlockReq *req)
         finish(op, -ENOMEM);
         return;
     }
-    op->iov[0] = (struct iovec){ op->data, req->bytes };
-    io.iov = op->data ? op->iov : NULL;
-    io.niov = op->data ? 1 : 0;
-    submit(op, node->file, io, file_done);
+    op_buf(op, node->file, req->op, req->how, req->offset, op->data, req->bytes, file_done);
 }
 
 static void log_cancel(BlockNode *node, BlockReq *req)

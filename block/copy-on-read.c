@@ -22,6 +22,7 @@
  */
 #include "block/drivers.h"
 #include "block/filter.h"
+#include "block/steps.h"
 #include "block/transfer.h"
 #include "util/error.h"
 #include <errno.h>
@@ -33,11 +34,9 @@ typedef struct CorOp CorOp;
 typedef void CorStep(CorOp *op, int res);
 
 struct CorOp {
-    BlockReq sub; /* must be first: to the image */
-    struct iovec iov;
+    BLOCK_STEPS(CorOp); /* to the image */
     BlockNode *node;
     BlockReq *req;
-    CorStep *step;
     uint64_t pos;        /* bytes of a READ that are done */
     uint64_t len;        /* of the piece in hand */
     uint64_t start, end; /* on the list: what it changes */
@@ -64,20 +63,7 @@ static void put_buffer(CorOp *op)
     }
 }
 
-static void sub_done(BlockReq *sub)
-{
-    CorOp *op = (CorOp *)sub;
-
-    op->step(op, sub->res);
-}
-
-static void submit(CorOp *op, BlockReq io, CorStep *step)
-{
-    op->step = step;
-    op->sub = io;
-    op->sub.done = sub_done;
-    block_submit(op->node->file, &op->sub);
-}
+BLOCK_STEPS_FUNCTIONS(CorOp, image)
 
 /* ---- the list ---- */
 
@@ -182,7 +168,7 @@ static void read_straight(CorOp *op)
         op->part = iov_part(req->iov, req->niov, op->pos, op->len, &io.niov);
         io.iov = op->part;
     }
-    submit(op, io, piece_done);
+    image_io(op, op->node->file, io, piece_done);
 }
 
 /* ---- what it doesn't have ---- */
@@ -212,28 +198,22 @@ static uint64_t run_length(const CorOp *op, uint64_t at, bool *zero)
 
 static void copy_write(CorOp *op, int res)
 {
-    BlockReq io = { .op = BLOCK_WRITE, .offset = op->written };
+    uint64_t at = op->written, bytes;
     bool zero;
 
     if (res < 0) {
         finish(op, res);
         return;
     }
-    if (op->written == op->end) {
+    if (at == op->end) {
         copy_done(op);
         return;
     }
-    io.bytes = run_length(op, op->written, &zero);
-    if (zero) {
-        io.op = BLOCK_WRITE_ZEROES;
-        io.flags = BLOCK_MAY_UNMAP;
-    } else {
-        op->iov = (struct iovec){ op->buf + (op->written - op->start), io.bytes };
-        io.iov = &op->iov;
-        io.niov = 1;
-    }
-    op->written += io.bytes;
-    submit(op, io, copy_write);
+    bytes = run_length(op, at, &zero);
+    op->written += bytes;
+    image_buf(op, op->node->file, zero ? BLOCK_WRITE_ZEROES : BLOCK_WRITE,
+              zero ? BLOCK_MAY_UNMAP : 0, at, zero ? NULL : op->buf + (at - op->start), bytes,
+              copy_write);
 }
 
 /* An earlier one on the list may have been about the same clusters. */
@@ -264,27 +244,13 @@ static void copy_asked(CorOp *op, int res)
         copy_write(op, 0);
         return;
     }
-    op->iov = (struct iovec){ .iov_base = op->buf, .iov_len = op->buf_bytes };
-    submit(op,
-           (BlockReq){
-               .op = BLOCK_READ,
-               .offset = op->start,
-               .bytes = op->buf_bytes,
-               .iov = &op->iov,
-               .niov = 1,
-           },
-           copy_write);
+    image_buf(op, op->node->file, BLOCK_READ, 0, op->start, op->buf, op->buf_bytes, copy_write);
 }
 
 static void copy_turn(CorOp *op, int res G_GNUC_UNUSED)
 {
-    submit(op,
-           (BlockReq){
-               .op = BLOCK_STATUS,
-               .offset = op->req->offset + op->pos,
-               .bytes = op->len,
-           },
-           copy_asked);
+    image_buf(op, op->node->file, BLOCK_STATUS, 0, op->req->offset + op->pos, NULL, op->len,
+              copy_asked);
 }
 
 /* The piece is at most PIECE_MAX, or a cluster if that is more, from the beginning of its first. */
@@ -313,13 +279,8 @@ static void asked(CorOp *op, int res)
 
 static void ask(CorOp *op)
 {
-    submit(op,
-           (BlockReq){
-               .op = BLOCK_STATUS,
-               .offset = op->req->offset + op->pos,
-               .bytes = op->req->bytes - op->pos,
-           },
-           asked);
+    image_buf(op, op->node->file, BLOCK_STATUS, 0, op->req->offset + op->pos, NULL,
+              op->req->bytes - op->pos, asked);
 }
 
 /* ---- writes ---- */
@@ -328,16 +289,16 @@ static void write_turn(CorOp *op, int res G_GNUC_UNUSED)
 {
     const BlockReq *req = op->req;
 
-    submit(op,
-           (BlockReq){
-               .op = req->op,
-               .flags = req->how,
-               .offset = req->offset,
-               .bytes = req->bytes,
-               .iov = req->iov,
-               .niov = req->niov,
-           },
-           finish);
+    image_io(op, op->node->file,
+             (BlockReq){
+                 .op = req->op,
+                 .flags = req->how,
+                 .offset = req->offset,
+                 .bytes = req->bytes,
+                 .iov = req->iov,
+                 .niov = req->niov,
+             },
+             finish);
 }
 
 /* ---- the driver ---- */

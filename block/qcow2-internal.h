@@ -12,6 +12,7 @@
 
 #include "block/block.h"
 #include "block/codec.h"
+#include "block/steps.h"
 #include "util/log.h"
 #include <string.h>
 
@@ -127,13 +128,12 @@ typedef void Qcow2Step(Qcow2Op *op, int res);
 
 /* A request on its way. */
 struct Qcow2Op {
-    BlockReq sub; /* must be first: to the file, or to backing */
+    BLOCK_STEPS(Qcow2Op); /* to the file, or to backing; steps also come when a table or the lane
+                             is there */
     Qcow2State *s;
     BlockReq *req;
     Qcow2Op *next, **prev; /* in flight, by seq */
     uint64_t seq;
-    bool sub_busy;   /* sub is in flight */
-    Qcow2Step *step; /* what goes on when sub, a table or the lane is there */
     Qcow2Wait wait;
     Qcow2Job job;
     uint64_t pos, len; /* bytes done, and of the piece in hand */

@@ -112,37 +112,17 @@ bool qcow2_op_given_up(const Qcow2Op *op)
 
 /* ---- what a step waits for ---- */
 
-static void sub_done(BlockReq *req)
-{
-    Qcow2Op *op = (Qcow2Op *)req;
-
-    op->sub_busy = false;
-    op->step(op, req->res);
-}
+BLOCK_STEPS_FUNCTIONS(Qcow2Op, op)
 
 void qcow2_op_io(Qcow2Op *op, BlockNode *child, BlockReq io, Qcow2Step *step)
 {
-    op->step = step;
-    op->sub = io;
-    op->sub.done = sub_done;
-    op->sub_busy = true;
-    block_submit(child, &op->sub);
+    op_io(op, child, io, step);
 }
 
 void qcow2_op_buf(Qcow2Op *op, BlockOp kind, uint32_t flags, uint64_t offset, void *buf,
                   uint64_t bytes, Qcow2Step *step)
 {
-    op->copy_iov = (struct iovec){ .iov_base = buf, .iov_len = bytes };
-    qcow2_op_io(op, op->s->file,
-                (BlockReq){
-                    .op = kind,
-                    .flags = flags,
-                    .offset = offset,
-                    .bytes = bytes,
-                    .iov = buf ? &op->copy_iov : NULL,
-                    .niov = buf ? 1 : 0,
-                },
-                step);
+    op_buf(op, op->s->file, kind, flags, offset, buf, bytes, step);
 }
 
 unsigned qcow2_op_slice(Qcow2Op *op, uint64_t pos, uint64_t len, const struct iovec **iov)

@@ -92,7 +92,7 @@ static void unpack(Qcow2Op *op, int res)
     uint32_t skip = (op->req->offset + op->pos) % s->cluster_size;
     uint8_t *cluster = op->buf;
 
-    if (!res && !s->codec->unpack(cluster + s->cluster_size, op->copy_iov.iov_len, cluster,
+    if (!res && !s->codec->unpack(cluster + s->cluster_size, op->sub_iov.iov_len, cluster,
                                   s->cluster_size)) {
         res = -EIO;
     }
