@@ -43,6 +43,25 @@ class Text(unittest.TestCase):
         self.assertEqual(wrong, [])
 
 
+class Tracked(unittest.TestCase):
+    def test_only_the_corpus_is_not_text(self):
+        """No dump, program or object has come along with a commit."""
+        if not os.path.exists(tree.path('.git')):
+            self.skipTest('not a clone of the repository')
+        listed = subprocess.run(['git', 'ls-files', '-z'], stdout=subprocess.PIPE, text=True,
+                                cwd=tree.ROOT, check=False)
+        if listed.returncode:
+            self.skipTest("git doesn't list this clone's files")
+        wrong = []
+        for path in listed.stdout.rstrip('\0').split('\0'):
+            if path.startswith(CORPUS) or not os.path.isfile(tree.path(path)):
+                continue
+            with open(tree.path(path), 'rb') as file:
+                if b'\0' in file.read(1 << 20):
+                    wrong.append(path)
+        self.assertEqual(wrong, [])
+
+
 class Headers(unittest.TestCase):
     def compile_alone(self, path, flags):
         include = f'#include "{path.removeprefix("include/")}"\n' * 2
