@@ -20,8 +20,6 @@
 #include "session.h"
 #include <string.h>
 
-#define ANSWER_MS 1000
-
 /* Of a part: who is first decides whether it runs. */
 enum { PART_WAITS, PART_RUNS, PART_CALLED_OFF };
 
@@ -146,7 +144,7 @@ void call_start(MonitorCall *call)
         call_finish(call);
         return;
     }
-    call->timer = g_timeout_add(ANSWER_MS, time_is_up, call);
+    call->timer = g_timeout_add(call->monitor->config.answer_ms, time_is_up, call);
     for (unsigned i = 0; i < n; i++) {
         CallPart *part = g_ptr_array_index(call->parts, i);
 

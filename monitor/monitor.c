@@ -4,7 +4,7 @@
  *
  * A command may answer later, since what it asks for may be on a device's thread. Commands that
  * change something run one at a time, whoever gave them: a device is not removed while its machine
- * is being stopped, and no device is removed twice. Another one waits, up to WAIT_MS, and is then
+ * is being stopped, and no device is removed twice. Another one waits, up to wait_ms, and is then
  * answered 'busy'; so nothing hangs on I/O that hangs. Queries wait for nothing.
  *
  * When the process ends, everything but queries is refused, also what has waited.
@@ -17,8 +17,6 @@
 #include "util/error.h"
 #include <stdarg.h>
 
-#define WAIT_MS 1000
-
 Monitor *monitor_new(const MonitorConfig *config)
 {
     Monitor *monitor = g_new0(Monitor, 1);
@@ -29,6 +27,8 @@ Monitor *monitor_new(const MonitorConfig *config)
         }
     }
     monitor->config = *config;
+    monitor->config.answer_ms = config->answer_ms ? config->answer_ms : MONITOR_PATIENCE_MS;
+    monitor->config.wait_ms = config->wait_ms ? config->wait_ms : MONITOR_PATIENCE_MS;
     monitor->state = QMP_RUNNING;
     monitor->run_state = "running";
     monitor->sessions = g_ptr_array_new();
@@ -143,7 +143,7 @@ void monitor_run(Monitor *monitor, MonitorSession *session, const QmpCommand *co
         return;
     } else if (command->changes && monitor->changing) {
         g_queue_push_tail(&monitor->waiting, req);
-        req->wait = session ? g_timeout_add(WAIT_MS, wait_over, req) : 0;
+        req->wait = session ? g_timeout_add(monitor->config.wait_ms, wait_over, req) : 0;
     } else {
         request_start(req);
     }

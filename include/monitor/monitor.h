@@ -44,6 +44,8 @@ struct QmpRequest {
     bool holds;      /* others wait for it */
 };
 
+#define MONITOR_PATIENCE_MS 1000
+
 /* What a monitor is made for. */
 typedef struct MonitorConfig {
     const char *program, *version;
@@ -52,6 +54,9 @@ typedef struct MonitorConfig {
     DeviceTree *devices;
     BlockGraph *blocks;
     MonitorFds *fds; /* what clients pass goes there */
+    /* Milliseconds until 'busy' is answered: by a command that waits for a device's thread, and by
+     * one that waits for another one's end. 0: MONITOR_PATIENCE_MS. */
+    unsigned answer_ms, wait_ms;
     /* No command that changes something is under way any more. */
     void (*idle)(void *opaque);
     void *opaque; /* for these, and for commands that know whose it is */

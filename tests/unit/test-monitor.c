@@ -114,7 +114,10 @@ static void *thread_main(void *opaque)
     return NULL;
 }
 
-static void setup(void)
+/* A test says who is to lose patience; everything else gets its answer however long it takes. */
+enum { SOON = 1, NEVER = G_MAXINT };
+
+static void setup(unsigned answer_ms, unsigned wait_ms)
 {
     static const DeviceType *const types[] = { NULL };
     static const BlockDriver *const drivers[] = { NULL };
@@ -134,6 +137,8 @@ static void setup(void)
         .devices = fx->tree,
         .blocks = fx->graph,
         .fds = fx->fds,
+        .answer_ms = answer_ms,
+        .wait_ms = wait_ms,
         .idle = nothing,
     });
 }
@@ -221,7 +226,7 @@ static void test_answers(void)
 {
     Answer one, two;
 
-    setup();
+    setup(NEVER, NEVER);
     run("query", &one);
     run("query-none", &two);
     wait_for(&one);
@@ -239,7 +244,7 @@ static void test_busy_query(void)
     LoopPost post;
     Answer answer;
 
-    setup();
+    setup(SOON, NEVER);
     thread_stall(&post);
     run("query", &answer);
     wait_for(&answer);
@@ -260,7 +265,7 @@ static void test_busy_change(void)
     LoopPost post;
     Answer answer;
 
-    setup();
+    setup(SOON, NEVER);
     thread_stall(&post);
     run("change", &answer);
     wait_for(&answer);
@@ -280,7 +285,7 @@ static void test_slow_change(void)
     LoopPost post = { .fn = later_done };
     Answer slow, other, query, inner;
 
-    setup();
+    setup(NEVER, SOON);
     run("change-later", &slow);
     run("query", &query);
     wait_for(&query);
@@ -309,7 +314,7 @@ static void test_ending(void)
     LoopPost post = { .fn = later_done };
     Answer slow, waiting, late, query;
 
-    setup();
+    setup(NEVER, NEVER);
     run("change-later", &slow);
     run("change", &waiting);
     while (!__atomic_load_n(&fx->later, __ATOMIC_ACQUIRE)) {
