@@ -10,8 +10,8 @@
  *   no client ─► open ─► reading ⇄ busy (a command) ─► closed ─► no client
  *
  * A command outlives its client: the answer is dropped by the number of the client that asked.
- * Descriptors come beside the bytes (SCM_RIGHTS) and wait for the getfd or add-fd that takes them;
- * what nobody took goes with the client.
+ * Descriptors come beside the bytes (SCM_RIGHTS) and wait for the getfd or add-fd that takes them,
+ * until others come: one whose command was refused is never taken for that of a later command.
  *
  * Pipes and terminals are neither made non-blocking, which would reach everybody who shares them,
  * nor written to further than poll() promises.
@@ -92,6 +92,14 @@ const char *monitor_session_label(const MonitorSession *session)
 
 /* --- in --- */
 
+static void drop_descriptors(MonitorSession *session)
+{
+    while (session->n_fds > 0) {
+        fd_clear(&session->fds[--session->n_fds]);
+    }
+}
+
+/* With bytes that hadn't been received when all earlier ones had been dealt with. */
 static void take_descriptors(MonitorSession *session, struct msghdr *msg)
 {
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
@@ -100,6 +108,7 @@ static void take_descriptors(MonitorSession *session, struct msghdr *msg)
         if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
             continue;
         }
+        drop_descriptors(session);
         for (size_t i = 0; i < n; i++) {
             int fd;
 
@@ -344,9 +353,7 @@ static void session_clear(MonitorSession *session)
         fd_clear(&session->in);
     }
     session->in = session->out = -1;
-    while (session->n_fds > 0) {
-        fd_clear(&session->fds[--session->n_fds]);
-    }
+    drop_descriptors(session);
     g_byte_array_set_size(session->input, 0);
     g_byte_array_set_size(session->output, 0);
     g_string_truncate(session->line, 0);

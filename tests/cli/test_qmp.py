@@ -463,6 +463,25 @@ class Descriptors(QmpCase):
                  'closed descriptors')
 
 
+    def test_of_a_command_that_was_refused(self):
+        """It isn't taken for that of the next one."""
+        process, qmp = self.start_qmp()
+        with open(self.disk('first'), 'rb') as first, open(self.disk('second'), 'rb') as second:
+            for text in ('{"execute":"getfd"}', '{"execute":"query-name"}', '{"execute":nonsense}'):
+                with self.subTest(text):
+                    qmp.send(text, [first.fileno()])
+                    qmp.answer()
+                    number = qmp('add-fd', fds=[second.fileno()])['fd']
+                    self.assertEqual(os.readlink(f'/proc/{process.pid}/fd/{number}'),
+                                     str(self.folder / 'second'))
+        # Several that came together are taken in turn.
+        with open(self.disk('third'), 'rb') as third, open(self.folder / 'first', 'rb') as first:
+            names = [str(self.folder / name) for name in ('third', 'first')]
+            numbers = [qmp('add-fd', fds=[third.fileno(), first.fileno()])['fd'],
+                       qmp('add-fd')['fd']]
+        self.assertEqual([os.readlink(f'/proc/{process.pid}/fd/{n}') for n in numbers], names)
+
+
 class EmptyDrive(QmpCase):
     """-drive without a file, with a scsi-cd on it."""
 
