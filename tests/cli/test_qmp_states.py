@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every command in every state, while a guest does I/O: an answer of the schema's, or an error."""
 
+import itertools
 import json
 import socket
 import threading
@@ -21,7 +22,7 @@ ARGUMENTS = {
     'device_add': {'driver': 'scsi-hd', 'id': 'hd1', 'drive': 'spare', 'bus': 'lsi0.0',
                    'scsi-id': 0, 'lun': 1},
     'device_del': {'id': 'hd1'},
-    'object-add': {'qom-type': 'x-remote-object', 'id': 'o1', 'devid': 'lsi1', 'path': None},
+    'object-add': {'qom-type': 'x-remote-object', 'id': 'o1', 'devid': 'lsi1', 'fd': None},
     'object-del': {'id': 'o1'},
     'blockdev-add': {'driver': 'raw', 'node-name': 'extra', 'file': 'file0', 'read-only': True},
     'blockdev-del': {'node-name': 'extra'},
@@ -31,7 +32,7 @@ ARGUMENTS = {
     'blockdev-close-tray': {'id': 'cd0'},
     'blockdev-remove-medium': {'id': 'cd0'},
     'blockdev-insert-medium': {'id': 'cd0', 'node-name': 'spare'},
-    'blockdev-change-medium': {'id': 'cd0', 'filename': None, 'format': 'raw'},
+    'blockdev-change-medium': {'id': 'cd0', 'filename': '/dev/fdset/9', 'format': 'raw'},
     'getfd': {'fdname': 'x'},
     'closefd': {'fdname': 'x'},
     'add-fd': {'fdset-id': 1},
@@ -114,8 +115,6 @@ class States(QmpCase):
     def setUp(self):
         super().setUp()
         ours, theirs = socket.socketpair()
-        ARGUMENTS['object-add']['path'] = str(self.folder / 'o1')
-        ARGUMENTS['blockdev-change-medium']['filename'] = str(self.disk('iso'))
         self.process, self.qmp, self.other = self.start_qmp(
             *LSI, '-device', 'lsi53c895a,id=lsi1',
             '-blockdev', f'file,node-name=file0,filename={self.disk()}',
@@ -123,8 +122,10 @@ class States(QmpCase):
             '-blockdev', f'raw,node-name=spare,file.driver=file,file.filename={self.disk("s")}',
             '-device', 'scsi-hd,id=hd0,drive=d0,scsi-id=0,lun=0,bus=lsi0.0',
             '-device', 'scsi-cd,id=cd0,scsi-id=1,bus=lsi0.0',
-            *self.served(theirs.fileno()), '-sandbox', 'off', fds=[theirs], sessions=2)
+            *self.served(theirs.fileno()), fds=[theirs], sessions=2)
         self.addCleanup(ours.close)
+        self.pass_file(self.qmp, self.disk('iso'), fdset=9, mode='rb')
+        self.numbers = itertools.count()
         guest = Lsi(ours)
         guest.until_ready(0)
         self.load = Load(guest)
@@ -139,11 +140,24 @@ class States(QmpCase):
                              f'this test knows no arguments of {name}')
         return ARGUMENTS.get(name, {})
 
+    def pass_listener(self, qmp):
+        """The name that a socket has for the next command of this session."""
+        name = f'link{next(self.numbers)}'
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.folder / name))
+            listener.listen()
+            qmp.send(json.dumps({'execute': 'getfd', 'arguments': {'fdname': name}}),
+                     [listener.fileno()])
+        qmp.answer()
+        return name
+
     def run_one(self, qmp, name):
         """'return' or the error's class."""
+        arguments = dict(self.arguments(name))
+        if name == 'object-add':
+            arguments['fd'] = self.pass_listener(qmp)
         with open('/dev/null', 'rb') as null:
-            qmp.send(json.dumps({'execute': name, 'arguments': self.arguments(name)}),
-                     [null.fileno()])
+            qmp.send(json.dumps({'execute': name, 'arguments': arguments}), [null.fileno()])
         answer = qmp.answer()
         for event in qmp.events:
             self.schema.check(self.schema.event(event['event'])['arg-type'],
