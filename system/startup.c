@@ -13,9 +13,8 @@
  * opening it: user, root folder, capabilities, files; and when its threads are there, all system
  * calls but the declared ones. No byte of a peer has been read by then.
  *
- * The main thread then runs a GMainLoop: listeners, signals, and the message of each connection
- * that has ended. The signals that end the process are blocked from the moment there are threads
- * and read from a descriptor; before that they end it at once, as there is nothing to save yet.
+ * The main thread then runs a GMainLoop: listeners, signals (signals.c), and the message of each
+ * connection that has ended.
  */
 #include "monitor/fds.h"
 #include "system/board.h"
@@ -26,16 +25,8 @@
 #include "system/options.h"
 #include "system/system.h"
 #include "util/error.h"
-#include "util/fd.h"
-#include "util/log.h"
-#include <errno.h>
-#include <glib-unix.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
-#define EXIT_VIOLATION 2 /* README.md has them all */
+#define EXIT_VIOLATION 2 /* docs/man has them all */
 /* Files that a monitor adds beyond these use threads. Some 20 KiB each. */
 #define SPARE_FILES 4
 
@@ -116,10 +107,10 @@ void system_end(System *sys, const char *reason)
 void system_init(System *sys, const Registry *registry)
 {
     *sys = (System){ .registry = registry,
-                     .signal_fd = -1,
                      .pidfile = { .fd = -1 },
                      .daemon = DAEMON_NONE,
                      .sandbox_mode = SANDBOX_AUTO };
+    signals_init(&sys->signals);
     sandbox_needs_init(&sys->needs);
     sys->main_loop = g_main_loop_new(NULL, FALSE);
     sys->modules = modules_new(registry);
@@ -231,36 +222,20 @@ static bool complete_machine(System *sys, GError **errp)
     return true;
 }
 
-static gboolean stop_signal(int fd, GIOCondition condition G_GNUC_UNUSED, gpointer opaque)
+static void asked_to_end(void *opaque)
+{
+    system_end(opaque, "host-signal");
+}
+
+/* Not on the main thread, which is still to come to its signals_fini(). */
+static void give_up(void *opaque)
 {
     System *sys = opaque;
-    struct signalfd_siginfo info;
 
-    if (read(fd, &info, sizeof(info)) == sizeof(info)) {
-        log_line(NULL, "terminating on signal %u from pid %u", info.ssi_signo, info.ssi_pid);
-        system_end(sys, "host-signal");
-    }
-    /* Further ones change nothing: what is in flight has to be written either way. */
-    sys->signal_watch = 0;
-    return G_SOURCE_REMOVE;
+    pidfile_remove(&sys->pidfile);
 }
 
-static bool catch_signals(System *sys, GError **errp)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    sys->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (sys->signal_fd < 0) {
-        return error_set(errp, "can't catch signals: %s", g_strerror(errno));
-    }
-    sys->signal_watch = g_unix_fd_add(sys->signal_fd, G_IO_IN, stop_signal, sys);
-    return true;
-}
+static const SignalsOps signals_ops = { .asked = asked_to_end, .give_up = give_up };
 
 /* A machine without a board does something for its objects only. */
 static bool check_served(const System *sys, GError **errp)
@@ -331,7 +306,7 @@ static bool filter_calls(System *sys, GError **errp)
 /* The last things that are opened by name. */
 static bool acquire(System *sys, const GPtrArray *items, GError **errp)
 {
-    if (!catch_signals(sys, errp) || !object_set_acquire(sys->objects, errp) ||
+    if (!signals_catch(&sys->signals, errp) || !object_set_acquire(sys->objects, errp) ||
         !make_monitors(sys, errp) || !make_board(sys, errp) ||
         !run_stages(sys, items, OPTION_LOGFILE, OPTION_PIDFILE, errp)) {
         return false;
@@ -343,7 +318,7 @@ static bool acquire(System *sys, const GPtrArray *items, GError **errp)
 /* From there to the first thing that a peer can ask for. */
 static bool settle_down(System *sys, GError **errp)
 {
-    if (!confine(sys, errp)) {
+    if (!confine(sys, errp) || !signals_serve(&sys->signals, &signals_ops, sys, errp)) {
         return false;
     }
     if (sys->monitors && sys->sandbox_mode != SANDBOX_OFF) {
@@ -453,10 +428,7 @@ void system_fini(System *sys)
     g_ptr_array_free(sys->chardevs, TRUE);
     g_ptr_array_free(sys->board_items, TRUE);
     g_free(sys->name);
-    if (sys->signal_watch) {
-        g_source_remove(sys->signal_watch);
-    }
-    fd_clear(&sys->signal_fd);
+    signals_fini(&sys->signals); /* it watched over all that */
     g_main_loop_unref(sys->main_loop);
     pidfile_remove(&sys->pidfile);
     privileges_clear(&sys->privileges);

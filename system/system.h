@@ -10,6 +10,7 @@
 #include "system/privileges.h"
 #include "system/registry.h"
 #include "system/sandbox.h"
+#include "system/signals.h"
 
 typedef struct Board Board;           /* system/board.h */
 typedef struct Monitors Monitors;     /* system/monitors.h */
@@ -43,8 +44,7 @@ struct System {
     SandboxMode sandbox_mode;
     SandboxNeeds needs;
     Privileges privileges;
-    int signal_fd;
-    unsigned signal_watch;
+    Signals signals;
 };
 
 void system_init(System *sys, const Registry *registry);

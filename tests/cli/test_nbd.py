@@ -3,6 +3,7 @@
 told to, whatever has become of the server."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import unittest
 from pathlib import Path
 
 from lsi import DATA, DIP, ISTAT, SIP, Lsi
-from qmp import QmpCase
+from qmp import Qmp, QmpCase
 from remote import LSI_IDS, REMOTE, RemoteCase, wait_for
 
 READ_10 = struct.Struct('>BBIBHB')
@@ -89,6 +90,47 @@ class Nbd(RemoteCase):
         self.assertEqual(guest.get(ISTAT) & (DIP | SIP), 0)
         process.send_signal(signal.SIGTERM)
         self.assertIn('terminating on signal 15', self.ends(process))
+
+    def silence(self):
+        self.server.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.server.pid, os.WSTOPPED)
+
+    def assert_gives_up(self, process, pidfile):
+        process.send_signal(signal.SIGTERM)
+        said = self.ends(process, 3)
+        self.assertIn('terminating on signal 15', said)
+        self.assertLess(int(re.search(r'not done after (\d+) ms', said)[1]), 2000)
+        self.assertFalse(pidfile.exists())
+
+    def test_ends_with_a_write_at_a_silent_server(self):
+        """What was sent is waited for, since it may be written or not, but not without end."""
+        pidfile = self.folder / 'pid'
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        process = self.start('-device', 'lsi53c895a,id=lsi', '-pidfile', str(pidfile),
+                             '-drive', f'if=none,id=d,format=raw,file=nbd:unix:{self.socket}',
+                             '-device', 'scsi-hd,drive=d', '-object',
+                             f'x-remote-object,id=o,devid=lsi,fd={theirs.fileno()}', fds=[theirs])
+        guest = Lsi(ours)
+        guest.until_ready(0)
+        self.silence()
+        guest.start(0, 0, READ_10.pack(0x2a, 0, 0, 0, 1, 0), 512, out=True)
+        self.assertEqual(guest.get(ISTAT) & (DIP | SIP), 0)
+        self.assert_gives_up(process, pidfile)
+
+    def test_ends_while_the_main_thread_waits(self):
+        """... for a silent server, as it opens an image."""
+        pidfile = self.folder / 'pid'
+        ours, theirs = socket.socketpair()
+        process = self.start('-device', 'lsi53c895a,id=lsi', '-pidfile', str(pidfile), '-blockdev',
+                             f'driver=nbd,node-name=n,server.type=unix,server.path={self.socket}',
+                             '-qmp', f'fd:{theirs.fileno()}', fds=[theirs])
+        qmp = Qmp(ours)
+        self.addCleanup(qmp.close)
+        self.silence()
+        qmp.send('{"execute":"blockdev-add","arguments":{"driver":"qcow2","node-name":"q",'
+                 '"file":"n"}}{"execute":"query-name"}')
+        self.assert_gives_up(process, pidfile)
 
     def test_found_again_under_the_sandbox(self):
         self.stop_server()
