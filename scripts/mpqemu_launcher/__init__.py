@@ -11,7 +11,8 @@ What follows `--` goes to the VM's command line as it is. The remote is
 qemu-system-x86_64-remote, or, with --protocol mpqemu, any QEMU that has `-machine x-remote`.
 
 Exit status: 0 both processes ended as they should, 1 an option or the start-up failed, 3 the VM
-failed, 4 a remote failed, 124 the time was up, 128+N ended on request by signal N.
+failed, 4 a remote failed or had to be killed, 124 the time was up, 128+N ended on request by
+signal N.
 
     cli          options: plan() turns them into a Launch, run() runs it, main() does both
     config       a launcher file: the same Launch as TOML

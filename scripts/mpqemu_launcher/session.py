@@ -101,6 +101,10 @@ class Child:
         status = self.process.returncode
         return status not in (0, None) and status != -(self.asked or 0)
 
+    def killed(self):
+        """SIGTERM was not enough, so what it still had to do has not been done."""
+        return self.asked == signal.SIGKILL and self.process.returncode == -signal.SIGKILL
+
     def fate(self):
         """How it ended, in words."""
         status = self.process.returncode
@@ -197,11 +201,12 @@ class Session:
         except queue.Empty:
             self.say(f"time is up after {timeout:g} s")
             self.stop()
+            self._tell_killed()
             return EXIT_TIMEOUT
         if isinstance(event, int):
             self.say(f"{signal.Signals(event).name}: ending the {'VM' if self.vm else 'remotes'}")
             self.stop()
-            return 128 + event
+            return EXIT_REMOTE if self._tell_killed() else 128 + event
         if event is not self.vm:
             # The VM goes on without its device, but nothing good can come of that. It may also
             # be going down itself, in which case its own end says more.
@@ -228,6 +233,13 @@ class Session:
                 remote.ask(number)
             _await(self.remotes, until)
 
+    def _tell_killed(self):
+        """Says who had to be killed; true if a remote had, which may have had more to write."""
+        for child in self.children():
+            if child.killed():
+                self.say(child.fate())
+        return any(remote.killed() for remote in self.remotes)
+
     def _polls(self):
         accel = self.launch.vm.accel
         return any(f.protocol.kernel_args(accel) for f in self.launch.functions())
@@ -237,9 +249,10 @@ class Session:
         for child in self.children():
             if child.failed() and child is not self._said:
                 self.say(child.fate())
+        killed = self._tell_killed()
         if self.vm and self._polls() and self.vm.process.returncode == -signal.SIGSEGV:
             self.say("VM: QEMU 11's proxy is known to crash at start without KVM")
-        if not self.vm or any(remote.failed() for remote in self.remotes):
+        if not self.vm or killed or any(remote.failed() for remote in self.remotes):
             return EXIT_REMOTE
         if self.vm.failed():
             return EXIT_VM

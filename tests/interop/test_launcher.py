@@ -87,6 +87,26 @@ class Fates(LauncherCase):
         self.assertTrue(asked.exists())
 
 
+    def test_signal_with_a_remote_that_does_not_end(self):
+        """It is killed in time, which is told, and so does the exit status: data may be lost."""
+        self.assertLess(launcher.session.END_ASKED, 2)
+        pids = [self.folder / name for name in ('remote-pid', 'vm-pid')]
+        stubborn = [f'trap "" TERM; echo $$ >{path}.new; mv {path}.new {path}; {POLL}'
+                    for path in pids]
+        with subprocess.Popen(self.argv(*stubborn), stderr=subprocess.PIPE, text=True) as process:
+            end = time.monotonic() + self.deadline
+            while not all(path.exists() for path in pids) and time.monotonic() < end:
+                time.sleep(0.01)
+            process.terminate()
+            said = process.communicate(timeout=self.deadline)[1]
+        self.assertEqual(process.returncode, launcher.EXIT_REMOTE)
+        for name in ('VM', 'remote lsi0'):
+            self.assertIn(f'{name}: ended by SIGKILL from the launcher', said)
+        for path in pids:
+            with self.assertRaises(ProcessLookupError):
+                os.kill(int(path.read_text()), 0)
+
+
 class VfioUser(LauncherCase):
     """Scripts that say they have it, and pass a word over the socket that the launcher made."""
 
