@@ -18,6 +18,7 @@
 #include "monitor/call.h"
 #include "hw/pci/pci.h"
 #include "session.h"
+#include "util/main-post.h"
 #include <string.h>
 
 /* Of a part: who is first decides whether it runs. */
@@ -71,19 +72,18 @@ static void call_finish(MonitorCall *call)
     monitor_tell_idle(monitor);
 }
 
-static gboolean part_back(gpointer opaque)
+static void part_back(void *opaque)
 {
     CallPart *part = opaque;
 
     if (--part->call->pending == 0) {
         call_finish(part->call);
     }
-    return G_SOURCE_REMOVE;
 }
 
 void call_done(CallPart *part)
 {
-    g_idle_add_full(G_PRIORITY_DEFAULT, part_back, part, NULL);
+    main_post(part_back, part);
 }
 
 static void part_run(void *opaque)

@@ -17,6 +17,7 @@
 #include "hw/scsi/scsi.h"
 #include "monitor/commands.h"
 #include "util/loop.h"
+#include "util/main-post.h"
 #include <errno.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ typedef struct Notice {
     bool stops;
 } Notice;
 
-static gboolean notice_main(gpointer opaque)
+static void notice_main(void *opaque)
 {
     Notice *notice = opaque;
 
@@ -46,7 +47,6 @@ static gboolean notice_main(gpointer opaque)
         monitor_stop_on_error(notice->monitor);
     }
     g_free(notice);
-    return G_SOURCE_REMOVE;
 }
 
 static void tell(Watch *watch, const char *event, json_t *data, bool stops)
@@ -57,7 +57,7 @@ static void tell(Watch *watch, const char *event, json_t *data, bool stops)
     notice->event = event;
     notice->data = data;
     notice->stops = stops;
-    g_idle_add_full(G_PRIORITY_DEFAULT, notice_main, notice, NULL);
+    main_post(notice_main, notice);
 }
 
 static bool may_tell(Watch *watch)

@@ -17,6 +17,7 @@
 #include "monitor/call.h"
 #include "monitor/commands.h"
 #include "notify.h"
+#include "util/main-post.h"
 #include <string.h>
 
 /* --- types --- */
@@ -262,20 +263,19 @@ typedef struct Unplug {
     LoopPost post;
 } Unplug;
 
-static gboolean unplugged(gpointer opaque)
+static void unplugged(void *opaque)
 {
     Unplug *unplug = opaque;
 
     delete_now(unplug->monitor, unplug->dev);
     monitor_release(unplug->monitor);
     g_free(unplug);
-    return G_SOURCE_REMOVE;
 }
 
 /* The device's thread. */
 static void gone_on_thread(void *opaque)
 {
-    g_idle_add_full(G_PRIORITY_DEFAULT, unplugged, opaque, NULL);
+    main_post(unplugged, opaque);
 }
 
 static void unplug_on_thread(void *opaque)

@@ -22,6 +22,7 @@
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/main-post.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -329,23 +330,17 @@ static bool make_pc(Board *board, GError **errp)
 
 /* --- the end --- */
 
-static gboolean over(gpointer opaque)
+static void over(void *opaque)
 {
     Board *board = opaque;
 
     board->ended(board->opaque, board->status);
-    return G_SOURCE_REMOVE;
-}
-
-static void tell_main(Board *board, GSourceFunc fn)
-{
-    g_idle_add_full(G_PRIORITY_DEFAULT, fn, board, NULL);
 }
 
 /* On the board's thread. */
 static void on_drained(void *opaque)
 {
-    tell_main(opaque, over);
+    main_post(over, opaque);
 }
 
 /* On the board's thread. */
@@ -364,14 +359,13 @@ static void stop_accel(Board *board)
     }
 }
 
-static gboolean accel_has_ended(gpointer opaque)
+static void accel_has_ended(void *opaque)
 {
     Board *board = opaque;
 
     board->stopping = true;
     stop_accel(board);
     loop_post(board->loop, &board->stop_post);
-    return G_SOURCE_REMOVE;
 }
 
 /* On any thread. */
@@ -380,7 +374,7 @@ static void accel_ended(void *opaque, int code)
     Board *board = opaque;
 
     board->status = code;
-    tell_main(board, accel_has_ended);
+    main_post(accel_has_ended, board);
 }
 
 static void board_stop(Board *board)
@@ -391,7 +385,7 @@ static void board_stop(Board *board)
     board->stopping = true;
     if (!board->thread) {
         listener_close(&board->listener);
-        tell_main(board, over);
+        main_post(over, board);
     } else if (board->accel_started) {
         stop_accel(board);
     } else {
@@ -441,7 +435,7 @@ static void board_run(Board *board)
         log_line(NULL, "can't run the board: %s", error->message);
         board->stopping = true;
         board->status = EXIT_FAILURE;
-        tell_main(board, over);
+        main_post(over, board);
         return;
     }
     if (!board->frozen || is_tester(board->type)) {
@@ -464,7 +458,7 @@ static void tester_came(void *opaque, int fd)
     log_line(NULL, "can't serve the test: %s", error->message);
     board->stopping = true;
     board->status = EXIT_FAILURE;
-    tell_main(board, over);
+    main_post(over, board);
 }
 
 static void empty_file(const BoardIo *io)

@@ -23,6 +23,7 @@
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/loop.h"
+#include "util/main-post.h"
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -55,7 +56,7 @@ static void tell_ended(Connection *conn)
     conn->ended(conn->opaque);
 }
 
-static gboolean connection_ended_main(gpointer opaque)
+static void connection_ended_main(void *opaque)
 {
     Connection *conn = opaque;
 
@@ -63,10 +64,9 @@ static gboolean connection_ended_main(gpointer opaque)
     if (!conn->offering) {
         tell_ended(conn);
     }
-    return G_SOURCE_REMOVE;
 }
 
-static gboolean offer_answered_main(gpointer opaque)
+static void offer_answered_main(void *opaque)
 {
     Connection *conn = opaque;
 
@@ -77,13 +77,6 @@ static gboolean offer_answered_main(gpointer opaque)
     if (conn->ended_behind) {
         tell_ended(conn);
     }
-    return G_SOURCE_REMOVE;
-}
-
-/* Not g_main_context_invoke(), which runs the function here if the main loop doesn't run yet. */
-static void tell_main(Connection *conn, GSourceFunc what)
-{
-    g_idle_add_full(G_PRIORITY_DEFAULT, what, conn, NULL);
 }
 
 static void server_ended(void *opaque, bool violation)
@@ -94,7 +87,7 @@ static void server_ended(void *opaque, bool violation)
     conn->kind->server_free(conn->server);
     conn->server = NULL;
     machine_counters_trace(conn->machine, conn->kind->message_name);
-    tell_main(conn, connection_ended_main);
+    main_post(connection_ended_main, conn);
 }
 
 static void serve_on_thread(void *opaque)
@@ -106,7 +99,7 @@ static void serve_on_thread(void *opaque)
     conn->server = conn->kind->server_new(conn->machine, fd_steal(&conn->fd), server_ended, conn);
     if (!conn->server) {
         log_line(conn->name, "can't serve the connection: %s", g_strerror(errno));
-        tell_main(conn, connection_ended_main);
+        main_post(connection_ended_main, conn);
     }
 }
 
@@ -118,7 +111,7 @@ static void offer_on_thread(void *opaque)
         log_line(conn->name, "another client is refused: one is connected");
         fd_clear(&conn->offered);
     }
-    tell_main(conn, offer_answered_main);
+    main_post(offer_answered_main, conn);
 }
 
 static void stop_on_thread(void *opaque)

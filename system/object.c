@@ -14,6 +14,7 @@
  */
 #include "system/object.h"
 #include "util/error.h"
+#include "util/main-post.h"
 #include <string.h>
 
 ObjectSet *object_set_new(const ObjectType *const *types, DeviceTree *devices, SandboxNeeds *needs,
@@ -192,7 +193,7 @@ bool object_start(Object *obj, GError **errp)
     return true;
 }
 
-static gboolean remove_now(gpointer opaque)
+static void remove_now(void *opaque)
 {
     Object *obj = opaque;
     void (*removed)(void *) = obj->removed;
@@ -201,13 +202,12 @@ static gboolean remove_now(gpointer opaque)
     g_ptr_array_remove(obj->set->objects, obj);
     object_free(obj);
     removed(removed_opaque);
-    return G_SOURCE_REMOVE;
 }
 
 /* Not from within: the object may be in the midst of telling that it has ended. */
 static void remove_soon(Object *obj)
 {
-    g_idle_add_full(G_PRIORITY_DEFAULT, remove_now, obj, NULL);
+    main_post(remove_now, obj);
 }
 
 void object_remove(Object *obj, void (*removed)(void *opaque), void *opaque)

@@ -19,6 +19,7 @@
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/main-post.h"
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -63,12 +64,11 @@ static bool wait_over(const Signals *signals, int fd, int ms)
     return polled[0].revents != 0;
 }
 
-static gboolean asked_main(gpointer opaque)
+static void asked_main(void *opaque)
 {
     const Signals *signals = opaque;
 
     signals->ops->asked(signals->opaque);
-    return G_SOURCE_REMOVE;
 }
 
 static void *wait_for_signals(void *opaque)
@@ -81,7 +81,7 @@ static void *wait_for_signals(void *opaque)
         return NULL;
     }
     log_line(NULL, "terminating on signal %u from pid %u", info.ssi_signo, info.ssi_pid);
-    g_idle_add_full(G_PRIORITY_DEFAULT, asked_main, signals, NULL);
+    main_post(asked_main, signals);
     if (!wait_over(signals, -1, SIGNALS_END_MS)) {
         log_line(NULL, "not done after %d ms, some I/O does not end; what was not written is lost",
                  SIGNALS_END_MS);

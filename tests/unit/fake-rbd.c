@@ -24,15 +24,16 @@ static GThreadPool *pool;
 static void work_run(gpointer data, gpointer opaque G_GNUC_UNUSED)
 {
     Work *w = data;
+    int op = __atomic_load_n(&w->op, __ATOMIC_ACQUIRE);
 
     g_usleep(w->offset / 4096 % 7 * 50);
     w->res = fake_rbd.fail_with;
-    if (!w->res && w->op == 'r') {
+    if (!w->res && op == 'r') {
         memcpy(w->buf, fake_rbd.data + w->offset, w->len);
         w->res = w->len;
-    } else if (!w->res && w->op == 'w') {
+    } else if (!w->res && op == 'w') {
         memcpy(fake_rbd.data + w->offset, w->buf, w->len);
-    } else if (!w->res && w->op == 'z') {
+    } else if (!w->res && op == 'z') {
         memset(fake_rbd.data + w->offset, 0, w->len);
     } else if (!w->res) {
         g_atomic_int_inc(&fake_rbd.n_flushes);
@@ -45,10 +46,11 @@ static int start(rbd_completion_t c, int op, uint64_t offset, size_t len, char *
     Work *w = c;
 
     g_assert_cmpuint(offset + len, <=, FAKE_RBD_SIZE);
-    w->op = op;
     w->offset = offset;
     w->len = len;
     w->buf = buf;
+    __atomic_store_n(&w->op, op,
+                     __ATOMIC_RELEASE); /* as ThreadSanitizer doesn't see GLib's locks */
     g_thread_pool_push(pool, w, NULL);
     return 0;
 }
