@@ -4,12 +4,14 @@
 
 BUILD = build
 BUILD_ASAN = build-asan
+BUILD_TSAN = build-tsan
 NINJA = ninja
 NINJAFLAGS = $(if $(filter-out undefined,$(origin V)),-v)
 
 # Suites that need neither root nor network nor a guest; run-tests sums up.
 SUITES = unit tree cli wire device
 ASAN_SUITES = unit cli wire device
+TSAN_SUITES = unit wire
 TEST = scripts/run-tests --build-dir $(BUILD) --name $@
 
 all: $(BUILD)/build.ninja
@@ -22,6 +24,9 @@ $(BUILD)/build.ninja:
 $(BUILD_ASAN)/build.ninja:
 	./configure --build-dir=$(BUILD_ASAN) --enable-sanitizers
 
+$(BUILD_TSAN)/build.ninja:
+	./configure --build-dir=$(BUILD_TSAN) --enable-tsan
+
 install: all
 	@DESTDIR="$(abspath $(DESTDIR))" meson install -C $(BUILD) --no-rebuild
 
@@ -29,7 +34,7 @@ clean:
 	@if [ -e $(BUILD)/build.ninja ]; then $(NINJA) -C $(BUILD) -t clean; fi
 
 distclean:
-	rm -rf $(BUILD) $(BUILD_ASAN)
+	rm -rf $(BUILD) $(BUILD_ASAN) $(BUILD_TSAN)
 
 check: $(BUILD)/build.ninja
 	@$(TEST) $(SUITES)
@@ -63,6 +68,11 @@ check-remote-asan:
 	@scripts/install-deps build
 	@$(MAKE) --no-print-directory $(BUILD_ASAN)/build.ninja
 	@$(TEST) --build-dir $(BUILD_ASAN) $(ASAN_SUITES)
+
+check-remote-tsan:
+	@scripts/install-deps build
+	@$(MAKE) --no-print-directory $(BUILD_TSAN)/build.ninja
+	@$(TEST) --build-dir $(BUILD_TSAN) $(TSAN_SUITES)
 
 # Until it is stopped, from a fresh seed; each batch says how to run it again.
 fuzz-lsi:
@@ -113,6 +123,7 @@ help:
 	@echo 'check-interop      unmodified QEMUs and guests; fetches a QEMU with vfio-user-pci, too'
 	@echo 'check-remote       all tests but the slow ones; installs what it needs'
 	@echo 'check-remote-asan  unit, cli, wire and device tests with ASan and UBSan'
+	@echo 'check-remote-tsan  unit and wire tests with ThreadSanitizer'
 	@echo 'check-remote-slow  the slow ones'
 	@echo 'fuzz-lsi           drives the adapter at random until it is stopped'
 	@echo 'check-deb          builds the Debian packages, and tries them in a Debian of their own'
@@ -122,4 +133,5 @@ help:
 	@echo 'bench-remote       measures beside the stock remote'
 
 .PHONY: all install clean distclean check $(SUITE_CHECKS) check-interop check-remote \
-    check-remote-slow check-remote-asan fuzz-lsi check-deb deb dist demo bench-remote help
+    check-remote-slow check-remote-asan check-remote-tsan fuzz-lsi check-deb deb dist demo \
+    bench-remote help

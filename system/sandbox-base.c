@@ -50,7 +50,7 @@ int __lsan_is_turned_off(void)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZER_CALLS                                                                            \
     { .name = "clone" }, { .name = "getdents64" }, { .name = "getppid" }, { .name = "lseek" },     \
-        { .name = "madvise" },                                                                     \
+        { .name = "madvise" }, { .name = "nanosleep" },                                            \
         { .name = "newfstatat" }, { .name = "openat" }, { .name = "pipe2" }, { .name = "prctl" },  \
         { .name = "pread64" }, { .name = "process_vm_readv" }, { .name = "ptrace" },               \
         { .name = "readlink" }, { .name = "readlinkat" }, { .name = "sched_getaffinity" },         \

@@ -104,6 +104,9 @@ class Options(Tree):
         self.assertIn('qemu-system-x86_64-remote-default', programs)
 
 
+    def test_thread_sanitizer(self):
+        self.assertRegex(self.configure('--enable-tsan'), r'b_sanitize +: thread\n')
+
     def installed(self):
         plan = json.loads(self.call('meson', 'introspect', '--installed', 'build').stdout)
         return {os.path.basename(name) for name in plan.values()
