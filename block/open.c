@@ -7,8 +7,8 @@
  * nobody took is an error. A nested node inherits what it doesn't say itself.
  *
  * A driver's open() opens its children first, each of them made from the nested options "ROLE.", or
- * an earlier node that ROLE= names. So children are always in the graph's list before their parents;
- * nodes whose opening is under way are on a list of their own.
+ * an earlier node that ROLE= names. So children are always in the graph's list before their
+ * parents; nodes whose opening is under way are on a list of their own.
  *
  * On the main thread.
  */

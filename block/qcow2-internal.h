@@ -257,8 +257,8 @@ void qcow2_cache_init(Qcow2Cache *cache, BlockNode *file, uint32_t slice_bytes, 
 void qcow2_cache_fini(Qcow2Cache *cache);
 /* The slice at offset, valid until the next call of the loop: 0, QCOW2_PENDING or -errno. */
 int qcow2_cache_get(Qcow2Cache *cache, uint64_t offset, Qcow2Wait *wait, Qcow2Slice **slice);
-/* wait, if it waits, gets -ECANCELED: at once, or, if nobody else wants the slice, when the file has
- * given up reading it. */
+/* wait, if it waits, gets -ECANCELED: at once, or, if nobody else wants the slice, when the file
+ * has given up reading it. */
 void qcow2_cache_give_up(Qcow2Wait *wait);
 void qcow2_cache_dirty(Qcow2Slice *slice);
 /* Forgets what lies in the range, which nobody refers to any more. */
@@ -351,7 +351,8 @@ void qcow2_status(Qcow2Op *op);
 
 /* Gives an image that is marked dirty refcounts that are right, and takes the mark away. *why, if
  * not NULL: that could not be done, and nothing was changed. -errno: what the header says now is
- * unknown. While it is opened for writing; the refcount table and the areas have to be read anew. */
+ * unknown. While it is opened for writing; the refcount table and the areas have to be read
+ * anew. */
 int qcow2_repair(Qcow2State *s, const char **why);
 
 /* ---- qcow2-refcount.c: in the lane, but the first two ---- */

@@ -13,8 +13,8 @@
  * power cut leaks at most, and no cluster gets a new owner under an old one's hands.
  *
  * An image with the dirty bit has refcounts that may be too low. Where it can't be repaired when it
- * is opened (qcow2-repair.c), clusters are taken behind its end alone and none is freed, and the bit
- * stays, so that `qemu-img check -r` puts it right later (append_only).
+ * is opened (qcow2-repair.c), clusters are taken behind its end alone and none is freed, and the
+ * bit stays, so that `qemu-img check -r` puts it right later (append_only).
  */
 #include "qcow2-internal.h"
 #include <errno.h>

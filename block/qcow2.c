@@ -16,8 +16,8 @@
  * qcow2-map.c, qcow2-refcount.c, qcow2-cache.c, qcow2-sync.c, qcow2-areas.c; qcow2-repair.c puts
  * right what a writer that was killed has left. How a request goes on while it waits: qcow2-op.c.
  *
- * Whoever detaches a node has drained it, which has written everything back, but for lazy refcounts.
- * Closing writes those, and tries once more what has failed.
+ * Whoever detaches a node has drained it, which has written everything back, but for lazy
+ * refcounts. Closing writes those, and tries once more what has failed.
  */
 #include "block/codec.h"
 #include "block/drivers.h"

@@ -17,8 +17,8 @@
  *       log_buf(op, node->file, BLOCK_WRITE, 0, offset, buf, bytes, written);
  *
  * A step comes once, from the loop, with the request's result; op may be gone when it returns. One
- * request at a time: `sub`, which is in flight while `sub_busy` and can be cancelled then. `step` is
- * the driver's to set and to call as well, for whatever else its requests wait for.
+ * request at a time: `sub`, which is in flight while `sub_busy` and can be cancelled then. `step`
+ * is the driver's to set and to call as well, for whatever else its requests wait for.
  */
 #ifndef BLOCK_STEPS_H
 #define BLOCK_STEPS_H
@@ -31,7 +31,8 @@
     bool sub_busy;                                                                                 \
     void (*step)(Op *, int res)
 
-/* NAME_io(): io goes to child; then step. NAME_buf(): one with a single piece of memory, or none. */
+/* NAME_io(): io goes to child; then step. NAME_buf(): one with a single piece of memory, or
+ * none. */
 #define BLOCK_STEPS_FUNCTIONS(Op, name)                                                            \
     static void name##_sub_done(BlockReq *sub)                                                     \
     {                                                                                              \

@@ -5,8 +5,8 @@
  * runs the function on the thread that calls it as long as the main loop doesn't run.
  *
  * The function goes by an atomic pair of store and load, which orders what was written before the
- * post and what is read after it. GLib's locks do that, too; but ThreadSanitizer sees only what this
- * program is compiled from.
+ * post and what is read after it. GLib's locks do that, too; but ThreadSanitizer sees only what
+ * this program is compiled from.
  */
 #include "util/main-post.h"
 #include <glib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * qcow2 requests that are given up while the image's tables don't come. The file lies behind a gate,
- * which keeps reads while it is shut, until they are cancelled or it is opened.
+ * qcow2 requests that are given up while the image's tables don't come. The file lies behind a
+ * gate, which keeps reads while it is shut, until they are cancelled or it is opened.
  */
 #include "block/filter.h"
 #include "qcow2-harness.h"

@@ -7,8 +7,8 @@
  * check; and each sector of the disk has to hold what it held at the last flush that the guest had
  * an answer to, or something written later.
  *
- * With lazy refcounts an image may be marked dirty. Then its refcounts may be anything, but what its
- * tables name may not have two owners, and once repaired it has to be as good as the others.
+ * With lazy refcounts an image may be marked dirty. Then its refcounts may be anything, but what
+ * its tables name may not have two owners, and once repaired it has to be as good as the others.
  */
 #include "qcow2-harness.h"
 

@@ -602,7 +602,8 @@ static void test_dirty_and_large(void)
     image_fini(&im);
 }
 
-/* With more wrong than that it grows, nothing is freed, and the bit stays until a check repairs it. */
+/* With more wrong than that it grows, nothing is freed, and the bit stays until a check repairs
+ * it. */
 static void test_dirty_and_worse(void)
 {
     static uint8_t buf[MIB];
