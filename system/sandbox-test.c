@@ -23,6 +23,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
+#include <poll.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -244,7 +245,8 @@ static bool open_ring(Ring *ring, GError **errp)
     return learn_ring(ring, entries, errp) && map_ring(ring, errp);
 }
 
-/* One entry; what its completion says. */
+/* One entry; what its completion says. The engine's thread may take the completion first, so it
+ * isn't waited for in the kernel, which would go on for ever then. */
 static long ring_run(Ring *ring, const struct io_uring_sqe *sqe)
 {
     uint32_t tail = *ring_word(ring, ring->p.sq_off.tail);
@@ -255,8 +257,11 @@ static long ring_run(Ring *ring, const struct io_uring_sqe *sqe)
     ring->sqes[tail & mask] = *sqe;
     ring_word(ring, ring->p.sq_off.array)[tail & mask] = tail & mask;
     atomic_store((_Atomic uint32_t *)ring_word(ring, ring->p.sq_off.tail), tail + 1);
-    if (syscall(SYS_io_uring_enter, ring->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0) {
+    if (syscall(SYS_io_uring_enter, ring->fd, 1, 0, 0, NULL, 0) < 0) {
         return -1;
+    }
+    while (atomic_load((_Atomic uint32_t *)ring_word(ring, ring->p.cq_off.tail)) == cq_head) {
+        poll(NULL, 0, 1);
     }
     const struct io_uring_cqe *cqes = (void *)(ring->rings + ring->p.cq_off.cqes);
     int res = cqes[cq_head & cq_mask].res;
