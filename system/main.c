@@ -48,6 +48,8 @@ int main(int argc, char **argv)
     int status = EXIT_SUCCESS;
 
     fill_standard_fds();
+    /* All text here is UTF-8; else GLib opens tables of character sets for a message, later on. */
+    g_setenv("CHARSET", "UTF-8", TRUE);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a write past RLIMIT_FSIZE fails with EFBIG instead */
     log_init(target_registry.program);

@@ -185,6 +185,14 @@ static long try_shrink(SandboxTest *t G_GNUC_UNUSED)
     return 0;
 }
 
+/* What the text of an error takes, and that of a failed assertion. */
+static long try_message(SandboxTest *t G_GNUC_UNUSED)
+{
+    g_autofree char *text = g_locale_from_utf8(g_strerror(EHWPOISON), -1, NULL, NULL, NULL);
+
+    return text ? 0 : -1;
+}
+
 /* --- io_uring --- */
 
 static uint32_t *ring_word(const Ring *ring, uint32_t offset)
@@ -331,6 +339,7 @@ static const Attempt attempts[] = {
     { "futex", try_futex, false },
     { "x32", try_x32, false },
     { "shrink", try_shrink, false },
+    { "message", try_message, false },
     { "ring-setup", try_ring_setup, false },
     { "ring-register", try_ring_register, true },
     { "ring-openat", try_ring_openat, true },

@@ -28,9 +28,11 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -171,33 +173,22 @@ static int compare_bytes(const void *a, const void *b)
     return memcmp(a, b, 1);
 }
 
-/* The first time that a thread's heap shrinks, glibc reads how the kernel overcommits memory. */
-static void *shrink_heap(void *opaque G_GNUC_UNUSED)
+/* What libraries would open or ask for when they are first used:
+ * - glibc, how the kernel overcommits memory, when the heap of a thread that is not the first one
+ *   shrinks: no heap shrinks any more. Large blocks are mappings of their own, and do go back.
+ * - jansson, /dev/urandom for its hash tables.
+ * - glibc, the size of memory, to sort more than a kilobyte. */
+static void forestall_late_opening(void)
 {
-    void *blocks[16]; /* each too small to be mapped, all of them more than is kept */
+    char many[64][32] = { "" };
+    uint32_t seed = 0; /* jansson finds one by itself */
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(blocks); i++) {
-        blocks[i] = g_malloc(100 << 10);
+    mallopt(M_TRIM_THRESHOLD, -1);
+    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed)) {
+        seed = 0;
     }
-    for (unsigned i = 0; i < G_N_ELEMENTS(blocks); i++) {
-        g_free(blocks[i]);
-    }
-    return NULL;
-}
-
-/* What libraries open or ask for when they are first used: /dev/urandom for jansson's hash tables,
- * character sets and their conversion for GLib, the size of memory for a qsort() of many bytes. */
-static void load_what_comes_late(void)
-{
-    char many[2048] = "";
-
-    g_thread_join(g_thread_new("heap", shrink_heap, NULL));
-    qsort(many, sizeof(many), 1, compare_bytes);
-    json_object_seed(0);
-    /* volatile, or the compiler may call it later */
-    const char *volatile text = g_strerror(ENOSYS);
-
-    (void)text;
+    json_object_seed(seed);
+    qsort(many, G_N_ELEMENTS(many), sizeof(many[0]), compare_bytes);
 }
 
 bool sandbox_confine(SandboxMode mode, const SandboxNeeds *needs, GError **errp)
@@ -205,7 +196,7 @@ bool sandbox_confine(SandboxMode mode, const SandboxNeeds *needs, GError **errp)
     if (mode == SANDBOX_OFF) {
         return true;
     }
-    load_what_comes_late();
+    forestall_late_opening();
     close_strays();
     return drop_privileges(errp) && (mode == SANDBOX_LOG || sandbox_landlock(needs, errp));
 }

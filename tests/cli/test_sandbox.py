@@ -248,11 +248,13 @@ class Attempts(SandboxCase):
         proxy.close()
         self.assertEqual(process.wait(30), -signal.SIGSYS)
 
-    def test_a_heap_shrinks(self):
-        for thread in ('off', 'on'):
-            with self.subTest(thread=thread):
-                self.assertIn('sandbox-test: shrink: done, 0\n',
-                              self.log_of('shrink', 0, thread=thread))
+    def test_what_libraries_would_open(self):
+        """When a thread's heap shrinks, and for the text of an error."""
+        for name in ('shrink', 'message'):
+            for thread in ('off', 'on'):
+                with self.subTest(name, thread=thread):
+                    self.assertIn(f'sandbox-test: {name}: done, 0\n',
+                                  self.log_of(name, 0, thread=thread))
 
     def test_a_ring_does_what_it_is_for(self):
         self.assertIn('sandbox-test: ring-read: done, 512\n', self.log_of('ring-read', 0))
