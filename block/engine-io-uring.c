@@ -39,6 +39,7 @@
 #include <unistd.h>
 
 #define DEPTH 128
+#define HELD_MAX 4 /* requests that wait for more of them while the disk has nothing to do */
 #define RETRY_NS INT64_C(1000000)
 #define ONE_MAX (1u << 30) /* bytes of one entry, whose result is an int */
 
@@ -64,8 +65,9 @@ struct BlockEngine {
     LoopTimer retry; /* the kernel took nothing and nothing will wake us */
     LogLimit limit;
     BlockReq *first, **end; /* pending */
-    unsigned in_ring;       /* requests */
-    BlockEngine *helper;    /* of the threads engine, or NULL */
+    unsigned n_pending;
+    unsigned in_ring;    /* requests */
+    BlockEngine *helper; /* of the threads engine, or NULL */
 };
 
 static void pending_append(BlockEngine *e, BlockReq *req)
@@ -74,6 +76,7 @@ static void pending_append(BlockEngine *e, BlockReq *req)
     req->next = NULL;
     *e->end = req;
     e->end = &req->next;
+    e->n_pending++;
 }
 
 static void pending_prepend(BlockEngine *e, BlockReq *req)
@@ -84,6 +87,7 @@ static void pending_prepend(BlockEngine *e, BlockReq *req)
     if (!req->next) {
         e->end = &req->next;
     }
+    e->n_pending++;
 }
 
 static BlockReq *pending_pop(BlockEngine *e)
@@ -94,6 +98,7 @@ static BlockReq *pending_pop(BlockEngine *e)
     if (!e->first) {
         e->end = &e->first;
     }
+    e->n_pending--;
     return req;
 }
 
@@ -187,6 +192,17 @@ static void submit_hook(void *opaque)
     if (io_uring_sq_ready(&e->ring) && !loop_timer_armed(&e->retry)) {
         enter(e);
     }
+}
+
+/* Few enough for the disk not to be kept waiting: no more than it has already, and some. */
+static int held(void *opaque)
+{
+    const BlockEngine *e = opaque;
+
+    if (io_uring_sq_ready(&e->ring) || e->n_pending >= e->in_ring + HELD_MAX) {
+        return -1;
+    }
+    return e->n_pending;
 }
 
 /* A turn is all it takes: the hook does the rest. */
@@ -381,7 +397,7 @@ static BlockEngine *uring_start(Loop *loop, int fd, BlockSpares *spares, GError 
     }
     e->loop = loop;
     e->end = &e->first;
-    loop_hook_add(loop, &e->hook, submit_hook, e);
+    loop_hook_add(loop, &e->hook, submit_hook, held, e);
     loop_poll_add(loop, &e->poll, ring_polled, e);
     loop_work_init(&e->reap, loop, reap, e);
     loop_timer_init(&e->retry, loop, retry_expired, e);
@@ -425,6 +441,7 @@ static void cancel_pending(BlockEngine *e, BlockReq *req)
     if (!req->next) {
         e->end = link;
     }
+    e->n_pending--;
     finish(req, -ECANCELED);
 }
 

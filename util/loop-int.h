@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The loop's inside, for the two files that it consists of. */
+/* The loop's inside, for the files that it consists of. */
 #ifndef UTIL_LOOP_INT_H
 #define UTIL_LOOP_INT_H
 
+#include "util/burst.h"
 #include "util/loop.h"
 #include "util/poll-window.h"
 #include <stdatomic.h>
@@ -37,6 +38,7 @@ struct Loop {
     LoopPoll *polls;
     LoopPoll *next_poll; /* while they are being asked */
     PollWindow window;
+    Burst burst;
     unsigned unwatched; /* turns in a row that did without the kernel's list of events */
 
     int64_t woke_ns;    /* when the last wait was over; 0: there was none */
@@ -52,5 +54,11 @@ void work_queue_init(WorkQueue *queue);
 void work_queue_join(WorkQueue *to, WorkQueue *from);
 /* Expired ones. */
 void loop_run_timers(Loop *loop);
+/* Looks for events, but no longer than the window, and limit (-1: none). True: something came.
+ * A post or loop_quit() ends it, too: it rings in a moment, if it has not yet. */
+bool loop_look(Loop *loop, int64_t begin, int64_t limit);
+/* Before the submit hooks: looks for more to be submitted, where that pays. True: there is
+ * something to be submitted that was asked about. */
+bool loop_gather(Loop *loop);
 
 #endif

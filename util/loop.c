@@ -212,14 +212,20 @@ static void run_posts(Loop *loop)
     }
 }
 
-void loop_hook_add(Loop *loop, LoopHook *hook, LoopFn *submit, void *opaque)
+void loop_hook_add(Loop *loop, LoopHook *hook, LoopFn *submit, LoopHeldFn *held, void *opaque)
 {
     LoopHook **end = &loop->hooks;
 
     while (*end) {
         end = &(*end)->next;
     }
-    *hook = (LoopHook){ .loop = loop, .submit = submit, .opaque = opaque, .prev = end };
+    *hook = (LoopHook){
+        .loop = loop,
+        .submit = submit,
+        .held = held,
+        .opaque = opaque,
+        .prev = end,
+    };
     *end = hook;
 }
 
@@ -296,72 +302,6 @@ static int wait_batch(Loop *loop, int64_t ns)
     return epoll_wait(loop->epoll_fd, loop->batch, BATCH_MAX, wait_ms(ns));
 }
 
-/* --- looking for events before the sleep --- */
-
-void loop_set_polling(Loop *loop, int64_t max_ns, uint32_t grow, uint32_t shrink)
-{
-    poll_window_init(&loop->window, max_ns, grow, shrink);
-}
-
-void loop_poll_add(Loop *loop, LoopPoll *poll, LoopPollFn *fn, void *opaque)
-{
-    *poll = (LoopPoll){ .loop = loop, .fn = fn, .opaque = opaque, .prev = &loop->polls };
-    poll->next = loop->polls;
-    if (poll->next) {
-        poll->next->prev = &poll->next;
-    }
-    loop->polls = poll;
-}
-
-void loop_poll_del(LoopPoll *poll)
-{
-    if (!poll->prev) {
-        return;
-    }
-    if (poll->loop->next_poll == poll) {
-        poll->loop->next_poll = poll->next;
-    }
-    *poll->prev = poll->next;
-    if (poll->next) {
-        poll->next->prev = poll->prev;
-    }
-    poll->next = NULL;
-    poll->prev = NULL;
-}
-
-static bool look_once(Loop *loop)
-{
-    LoopPoll *poll = loop->polls;
-    bool found = false;
-
-    while (poll) {
-        loop->next_poll = poll->next;
-        found |= poll->fn(poll->opaque);
-        poll = loop->next_poll;
-    }
-    loop->ran |= found;
-    return found;
-}
-
-/* Looks for events, but no longer than the window, and limit (-1: none). True: something came.
- * A post or loop_quit() ends it, too: it rings in a moment, if it has not yet. */
-static bool look_for_a_while(Loop *loop, int64_t begin, int64_t limit)
-{
-    int64_t window = limit < 0 ? loop->window.ns : MIN(loop->window.ns, limit);
-
-    loop->woke_ns = begin;
-    do {
-        if (look_once(loop)) {
-            return true;
-        }
-        if (atomic_load(&loop->posts) || atomic_load(&loop->quit)) {
-            return false;
-        }
-        loop->woke_ns = loop_now_ns();
-    } while (loop->woke_ns - begin < window);
-    return false;
-}
-
 /* --- a turn --- */
 
 static void count_turn(Loop *loop, int64_t now)
@@ -412,7 +352,7 @@ static bool wait_events(Loop *loop, int64_t ns)
         return take_events(loop, 0);
     }
     if (loop->window.ns > 0) {
-        found = look_for_a_while(loop, begin, ns);
+        found = loop_look(loop, begin, ns);
     }
     if (!found || ++loop->unwatched > UNWATCHED_MAX) {
         loop->unwatched = 0;
@@ -426,6 +366,17 @@ static bool wait_events(Loop *loop, int64_t ns)
         poll_window_waited(&loop->window, end - begin, found);
     }
     return rung;
+}
+
+static void submit(Loop *loop)
+{
+    bool some = loop->window.max_ns > 0 && loop_gather(loop);
+    int64_t begin = some ? loop_now_ns() : 0;
+
+    run_hooks(loop);
+    if (some) {
+        burst_submitted(&loop->burst, begin, loop_now_ns());
+    }
 }
 
 static void turn(Loop *loop, int max_wait_ms)
@@ -447,7 +398,7 @@ static void turn(Loop *loop, int max_wait_ms)
     work_queue_join(&loop->resumed, &loop->deferred);
     work_queue_join(&loop->deferred, &loop->resumed);
     loop_run_deferred(loop);
-    run_hooks(loop);
+    submit(loop);
     loop->in_turn = false;
 }
 

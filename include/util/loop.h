@@ -9,10 +9,10 @@
  * must stay where they are while they are registered.
  *
  * One turn: wait for events (no longer than the next timer; not at all if work is queued; with
- * polling, sources may be looked at and handled first) ->
- * posts -> expired timers -> descriptor callbacks -> deferred work -> submit hooks. Work deferred
- * by any of them runs in the same turn; work yielded runs in the next one, after the descriptors
- * have been looked at.
+ * polling, sources may be looked at and handled first) -> posts -> expired timers -> descriptor
+ * callbacks -> deferred work -> (with polling, sources may be looked at again) -> submit hooks.
+ * Work deferred by any of them runs in the same turn; work yielded runs in the next one, after the
+ * descriptors have been looked at.
  */
 #ifndef UTIL_LOOP_H
 #define UTIL_LOOP_H
@@ -56,9 +56,14 @@ typedef struct LoopPost {
     struct LoopPost *next;
 } LoopPost;
 
+/* Requests that submit() would hand over now, and that may wait a moment for more of them; 0: there
+ * are none; negative: there are some that must not wait. */
+typedef int LoopHeldFn(void *opaque);
+
 typedef struct LoopHook {
     Loop *loop;
     LoopFn *submit; /* once per turn, before the loop may sleep; must not block */
+    LoopHeldFn *held;
     void *opaque;
     struct LoopHook *next, **prev;
 } LoopHook;
@@ -152,7 +157,9 @@ void loop_poll_del(LoopPoll *poll);
 int64_t loop_slowest_turn_ns(const Loop *loop);
 void loop_forget_slowest_turn(Loop *loop);
 
-void loop_hook_add(Loop *loop, LoopHook *hook, LoopFn *submit, void *opaque);
+/* held, which may be NULL, is asked in a loop that polls: where requests come in a row, one by one,
+ * and a submission costs more than a look for the next, several are made one submission. */
+void loop_hook_add(Loop *loop, LoopHook *hook, LoopFn *submit, LoopHeldFn *held, void *opaque);
 void loop_hook_del(LoopHook *hook);
 
 extern const SandboxCalls loop_sandbox;

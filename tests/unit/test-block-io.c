@@ -6,6 +6,7 @@
  */
 #include "block-harness.h"
 #include "block/bounce.h"
+#include "loop-window.h"
 #include <linux/loop.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -410,6 +411,48 @@ static void test_backlog(Disk *d, gconstpointer data G_GNUC_UNUSED)
             g_assert_cmpint(reqs[i].req.res, ==, 0);
             g_assert_cmpuint(reqs[i].n_done, ==, 1);
         }
+    }
+}
+
+typedef struct Row {
+    Disk *d;
+    LoopPoll poll;
+    Req *reqs;
+    uint8_t *mem;
+    unsigned n, pending;
+} Row;
+
+/* One for each look, as a peer sends that waits for an answer to each. */
+static bool one_comes(void *opaque)
+{
+    Row *row = opaque;
+    unsigned i = row->n;
+    BlockOp op = i % 3 ? BLOCK_READ : BLOCK_WRITE;
+
+    if (i == MANY) {
+        return false;
+    }
+    row->n++;
+    row->reqs[i] = (Req){ .pending = &row->pending };
+    req_submit(row->d->node, &row->reqs[i], op, i % 63 * 4096, row->mem + i % 63 * 4096, 4096, 0);
+    return true;
+}
+
+/* Submissions that wait for the next request lose none, the last one included. */
+static void test_one_by_one(Disk *d, gconstpointer data G_GNUC_UNUSED)
+{
+    g_autofree uint8_t *mem = g_malloc0(SIZE);
+    g_autofree Req *reqs = g_new0(Req, MANY);
+    Row row = { .d = d, .reqs = reqs, .mem = mem, .pending = MANY };
+
+    NEEDS_DISK(d);
+    loop_open_window(d->loop, INT64_C(1000000000));
+    loop_poll_add(d->loop, &row.poll, one_comes, &row);
+    wait_zero(d->loop, &row.pending);
+    loop_poll_del(&row.poll);
+    for (unsigned i = 0; i < MANY; i++) {
+        g_assert_cmpint(reqs[i].req.res, ==, 0);
+        g_assert_cmpuint(reqs[i].n_done, ==, 1);
     }
 }
 
@@ -831,6 +874,7 @@ static const struct Case {
     { "fua", test_fua },
     { "probed", test_probed },
     { "backlog", test_backlog },
+    { "one-by-one", test_one_by_one },
     { "cancel", test_cancel },
     { "cancel-waiting", test_cancel_waiting },
     { "cancel-started", test_cancel_started },

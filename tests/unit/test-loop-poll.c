@@ -279,6 +279,121 @@ static void test_wait_is_no_turn(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpuint(f->calls, >, 0);
 }
 
+/* Requests that come one by one, and what submits them. */
+typedef struct Row {
+    Fixture *f;
+    LoopHook hook;
+    unsigned came, held, most, submissions;
+    unsigned limit;   /* of held */
+    int64_t cost_ns;  /* of a submission */
+    int64_t pause_ns; /* from there to the next request */
+    int64_t due_ns;
+} Row;
+
+static void pass(int64_t ns)
+{
+    int64_t end = loop_now_ns() + ns;
+
+    while (loop_now_ns() < end) {
+    }
+}
+
+static bool one_comes(void *opaque)
+{
+    Row *row = opaque;
+
+    if (loop_now_ns() < row->due_ns) {
+        return false;
+    }
+    row->came++;
+    row->held++;
+    return true;
+}
+
+static int row_held(void *opaque)
+{
+    Row *row = opaque;
+
+    return row->held >= row->limit ? -1 : (int)row->held;
+}
+
+static void row_submit(void *opaque)
+{
+    Row *row = opaque;
+
+    if (row->held) {
+        pass(row->cost_ns);
+        row->most = MAX(row->most, row->held);
+        row->submissions++;
+        row->held = 0;
+        row->due_ns = loop_now_ns() + row->pause_ns;
+    }
+}
+
+static void row_begin(Row *row, Fixture *f)
+{
+    row->f = f;
+    loop_hook_add(f->loop, &row->hook, row_submit, row_held, row);
+    f->poll.fn = one_comes;
+    f->poll.opaque = row;
+}
+
+/* A machine that is busy may let more time pass between two of them, so it is tried for long. */
+static void test_gather(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    Row row = { .limit = 8, .cost_ns = 40000 };
+
+    open_window(f);
+    row_begin(&row, f);
+    while (row.most < row.limit) {
+        loop_turn(f->loop, -1);
+        g_assert_cmpuint(row.submissions, <, 100000);
+    }
+    g_assert_cmpuint(row.most, ==, row.limit);
+    g_assert_cmpuint(row.held, ==, 0);
+    loop_hook_del(&row.hook);
+}
+
+/* Neither what comes later than a submission takes nor what comes without polling. */
+static void test_gather_alone(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    Row row = { .limit = 8, .cost_ns = 1, .pause_ns = 1000000 };
+
+    open_window(f);
+    row_begin(&row, f);
+    for (unsigned i = 0; i < 20; i++) {
+        loop_turn(f->loop, -1);
+    }
+    g_assert_cmpuint(row.submissions, ==, 20);
+    g_assert_cmpuint(row.most, ==, 1);
+    loop_hook_del(&row.hook);
+}
+
+static void come_by_event(void *opaque, uint32_t events)
+{
+    Row *row = opaque;
+
+    on_event(row->f, events);
+    one_comes(row);
+    ring(row->f);
+}
+
+static void test_gather_off(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    Row row = { .limit = 8, .cost_ns = 40000 };
+
+    row_begin(&row, f);
+    loop_fd_del(&f->watch);
+    g_assert_cmpint(loop_fd_add(f->loop, &f->watch, f->fd, EPOLLIN, come_by_event, &row), ==, 0);
+    ring(f);
+    for (unsigned i = 0; i < 100; i++) {
+        loop_turn(f->loop, -1);
+    }
+    g_assert_cmpuint(row.came, ==, 100);
+    g_assert_cmpuint(row.most, ==, 1);
+    loop_hook_del(&row.hook);
+}
+
 #define TEST(name) g_test_add("/loop-poll/" #name, Fixture, NULL, setup, test_##name, teardown)
 
 int main(int argc, char **argv)
@@ -294,5 +409,8 @@ int main(int argc, char **argv)
     TEST(slow_turn);
     TEST(slow_find);
     TEST(wait_is_no_turn);
+    TEST(gather);
+    TEST(gather_alone);
+    TEST(gather_off);
     return g_test_run();
 }

@@ -703,7 +703,7 @@ static void test_turn_order(Fixture *f, G_GNUC_UNUSED const void *data)
     loop_yield(&yielded.work);
     loop_timer_arm(&timer.timer, 0);
     loop_post(f->loop, &post.post);
-    loop_hook_add(f->loop, &hook.hook, note, &hook);
+    loop_hook_add(f->loop, &hook.hook, note, NULL, &hook);
     g_assert_true(loop_turn(f->loop, -1));
     expect(f, "hptfywh");
     item_unwatch(&fd);
@@ -722,9 +722,9 @@ static void test_hook_del(Fixture *f, G_GNUC_UNUSED const void *data)
     item_init(&a, f, 'a');
     item_init(&b, f, 'b');
     item_init(&c, f, 'c');
-    loop_hook_add(f->loop, &a.hook, note, &a);
-    loop_hook_add(f->loop, &b.hook, note, &b);
-    loop_hook_add(f->loop, &c.hook, note, &c);
+    loop_hook_add(f->loop, &a.hook, note, NULL, &a);
+    loop_hook_add(f->loop, &b.hook, note, NULL, &b);
+    loop_hook_add(f->loop, &c.hook, note, NULL, &c);
     loop_turn(f->loop, 0);
     expect(f, "abcabc");
     a.also = also_del_hook;
@@ -752,7 +752,7 @@ static void test_hook_defers(Fixture *f, G_GNUC_UNUSED const void *data)
     a.also = also_defer_other;
     a.other = &b;
     b.also = also_quit;
-    loop_hook_add(f->loop, &a.hook, note, &a);
+    loop_hook_add(f->loop, &a.hook, note, NULL, &a);
     loop_run(f->loop);
     expect(f, "aba");
     loop_work_cancel(&b.work);
@@ -766,7 +766,7 @@ static void test_quit_before_run(Fixture *f, G_GNUC_UNUSED const void *data)
     Item a;
 
     item_init(&a, f, 'a');
-    loop_hook_add(f->loop, &a.hook, note, &a);
+    loop_hook_add(f->loop, &a.hook, note, NULL, &a);
     loop_quit(f->loop);
     loop_run(f->loop);
     expect(f, "aa");
@@ -785,7 +785,7 @@ static void test_quit_finishes_turn(Fixture *f, G_GNUC_UNUSED const void *data)
     item_watch(&a);
     a.also = also_quit;
     loop_defer(&b.work);
-    loop_hook_add(f->loop, &h.hook, note, &h);
+    loop_hook_add(f->loop, &h.hook, note, NULL, &h);
     loop_run(f->loop);
     expect(f, "habh");
     loop_hook_del(&h.hook);
@@ -985,7 +985,7 @@ static void test_idle(Fixture *f, G_GNUC_UNUSED const void *data)
     LoopHook hook;
     GThread *thread;
 
-    loop_hook_add(f->loop, &hook, count_turn, &turns);
+    loop_hook_add(f->loop, &hook, count_turn, NULL, &turns);
     thread = g_thread_new("loop", run_thread, f->loop);
     loop_call(f->loop, increment, &nothing);
     /* Until the hook of that turn has run: before the first wait, and after the call. */
