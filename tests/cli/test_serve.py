@@ -3,6 +3,7 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -16,6 +17,7 @@ from remote import (DEADLINE, LSI_IDS, PROGRAM, READ_IDS, REMOTE, RemoteCase, ad
                     wait_for)
 
 LSI = ('-device', 'lsi53c895a,id=lsi')
+MEDIUM_ERROR = 3
 WRITE_64K = bytes([0x2a, 0, 0, 0, 0, 0, 0, 0, 128, 0])
 SERVED = 'x-remote-object,id=robj1,devid=lsi'
 DISK = ('-drive', 'if=none,id=d0,format=raw,file={disk}',
@@ -388,6 +390,47 @@ class Signals(ServeCase):
         # A fault that is blocked kills, and a torn RAM file is to be survived.
         for number in (signal.SIGBUS, signal.SIGSEGV):
             self.assertFalse(has(mask, number), number)
+
+
+class StopWithoutMonitor(ServeCase):
+    """rerror=stop and werror=stop where nobody could let the guest go on: as report."""
+
+    DISK = ('-drive', 'if=none,id=d,format=raw,aio=threads,file={disk}', '-device')
+
+    def serve_disk(self, device, *more, size=1 << 20):
+        disk = self.disk(size=size)
+        argv = [word.format(disk=disk) for word in self.DISK]
+        process, proxy = self.serve_fd(*argv, device, *more)
+        return process, proxy, disk
+
+    def check(self, device, *said):
+        process, proxy, _ = self.serve_disk(device)
+        proxy.close()
+        self.assertEqual(self.ends(process).splitlines(), [
+            f'{PROGRAM}: hd: {option}=stop: nothing here can stop the guest; acts as report'
+            for option in said])
+
+    def test_said_once(self):
+        self.check('scsi-hd,id=hd,drive=d')
+        self.check('scsi-hd,id=hd,drive=d,rerror=stop', 'rerror')
+        self.check('scsi-hd,id=hd,drive=d,rerror=stop,werror=stop', 'rerror', 'werror')
+
+    def test_not_with_a_monitor(self):
+        process, proxy, _ = self.serve_disk('scsi-hd,id=hd,drive=d,rerror=stop,werror=stop',
+                                            '-qmp', f'unix:{self.folder}/q,server=on,wait=off')
+        proxy.close()
+        self.assertEqual(self.ends(process), '')
+
+    def test_reported(self):
+        """A write past RLIMIT_FSIZE fails, and the guest hears of it."""
+        process, proxy, disk = self.serve_disk('scsi-hd,id=hd,drive=d,werror=stop', size=8192)
+        guest = Lsi(proxy.sock)
+        guest.until_ready(0)
+        os.truncate(disk, 4096)  # what lies behind has to be allocated anew
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        write = bytes([0x2a, 0x08, 0, 0, 0, 8, 0, 0, 8, 0])
+        self.assertEqual(guest.command(0, 0, write, 4096, out=True), 2)
+        self.assertEqual(guest.sense(0, 0)[0], MEDIUM_ERROR)
 
 
 class Files(ServeCase):
