@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Phase mismatch at the LSI, by interrupt and by jump, and what of a move is left then; 64-bit moves.
+ * Phase mismatch at the LSI, by interrupt and by jump, and what of a move is left then; 64-bit
+ * moves.
  */
 #include "lsi-initiator.h"
 
