@@ -49,6 +49,7 @@ typedef struct FileState {
     int locking;
     int fd;
     const BlockEngineType *engine_type;
+    const BlockEngineType *running; /* engine's: engine_type, or what it falls back to */
     BlockEngine *engine;
     FileIo io; /* for reads without waiting */
 } FileState;
@@ -296,6 +297,7 @@ static void file_close(BlockNode *node)
 
 /* --- running --- */
 
+/* For the few requests of opening and closing it makes no difference, so it isn't said then. */
 static bool file_attach(BlockNode *node, Loop *loop, GError **errp)
 {
     FileState *s = node->state;
@@ -304,11 +306,15 @@ static bool file_attach(BlockNode *node, Loop *loop, GError **errp)
     g_autoptr(GError) err = NULL;
 
     file_io_init(&s->io, s->fd); /* what it can't find out, the engine will say */
-    s->engine = s->engine_type->start(loop, s->fd, spares, &err);
-    if (!s->engine && fallback && fallback != s->engine_type) {
-        log_line(s->filename, "%s; using aio=%s", err->message, fallback->name);
+    s->running = s->engine_type;
+    s->engine = s->running->start(loop, s->fd, spares, &err);
+    if (!s->engine && fallback && fallback != s->running) {
+        if (loop != node->graph->setup_loop) {
+            log_line(s->filename, "%s; using aio=%s", err->message, fallback->name);
+            s->engine_type = fallback;
+        }
         g_clear_error(&err);
-        s->engine_type = fallback;
+        s->running = fallback;
         s->engine = fallback->start(loop, s->fd, spares, &err);
     }
     if (!s->engine) {
@@ -321,14 +327,14 @@ static void file_detach(BlockNode *node)
 {
     FileState *s = node->state;
 
-    s->engine_type->stop(g_steal_pointer(&s->engine));
+    s->running->stop(g_steal_pointer(&s->engine));
 }
 
 static void file_submit(BlockNode *node, BlockReq *req)
 {
     FileState *s = node->state;
 
-    s->engine_type->submit(s->engine, req);
+    s->running->submit(s->engine, req);
 }
 
 static size_t file_read_now(BlockNode *node, uint64_t offset, const struct iovec *iov,
@@ -343,8 +349,8 @@ static void file_cancel(BlockNode *node, BlockReq *req)
 {
     FileState *s = node->state;
 
-    if (s->engine_type->cancel) {
-        s->engine_type->cancel(s->engine, req);
+    if (s->running->cancel) {
+        s->running->cancel(s->engine, req);
     }
 }
 
