@@ -9,7 +9,8 @@
  *
  *   submit ─► piece_send ─► librbd ─► completed (its thread) ─post─► piece_done ─► next, or done
  *
- * There is no FUA in librbd: a flush follows the write. Nothing can be cancelled, and a cluster
+ * There is no FUA in librbd: a flush follows the write. Nor is a change of size asynchronous there, so
+ * a thread that lives for it alone waits. Nothing can be cancelled, and a cluster
  * that doesn't answer is waited for; rados_osd_op_timeout in its configuration bounds that.
  *
  * Opening connects to the cluster, on the main thread, which waits for at most MOUNT_TIMEOUT unless
@@ -20,6 +21,7 @@
 #include "block/transfer.h"
 #include "util/error.h"
 #include <errno.h>
+#include <pthread.h>
 #include <rbd/librbd.h>
 #include <signal.h>
 #include <string.h>
@@ -71,7 +73,7 @@ typedef struct RbdState {
 } RbdState;
 
 typedef struct RbdRequest {
-    LoopPost post; /* from librbd's thread */
+    LoopPost post; /* from librbd's thread, or the one of a RESIZE */
     RbdState *s;
     BlockReq *req;
     rbd_completion_t completion;
@@ -180,6 +182,36 @@ static void piece_done(void *opaque)
     piece_send(r);
 }
 
+static void resized(void *opaque)
+{
+    RbdRequest *r = opaque;
+
+    request_finish(r, r->res);
+}
+
+static void *resize_run(void *opaque)
+{
+    RbdRequest *r = opaque;
+
+    r->res = rbd_resize(r->s->image, r->req->bytes);
+    loop_post(r->s->node->loop, &r->post);
+    return NULL;
+}
+
+static void resize(RbdRequest *r)
+{
+    pthread_t thread;
+    int err;
+
+    r->post = (LoopPost){ .fn = resized, .opaque = r };
+    err = pthread_create(&thread, NULL, resize_run, r);
+    if (err) {
+        request_finish(r, -err);
+    } else {
+        pthread_detach(thread);
+    }
+}
+
 static void rbd_submit(BlockNode *node, BlockReq *req)
 {
     RbdRequest *r = g_new0(RbdRequest, 1);
@@ -187,7 +219,11 @@ static void rbd_submit(BlockNode *node, BlockReq *req)
     r->s = node->state;
     r->req = req;
     r->flushing = req->op == BLOCK_FLUSH;
-    piece_send(r);
+    if (req->op == BLOCK_RESIZE) {
+        resize(r);
+    } else {
+        piece_send(r);
+    }
 }
 
 /* --- opening --- */
@@ -438,4 +474,5 @@ const BlockDriver block_rbd_driver = {
     .close = rbd_close_node,
     .submit = rbd_submit,
     .sandbox = &rbd_sandbox,
+    .can_resize = true,
 };

@@ -128,6 +128,12 @@ int rbd_open_read_only(rados_ioctx_t io G_GNUC_UNUSED, const char *name, rbd_ima
     return open_image(name, image, snapshot, true);
 }
 
+int rbd_resize(rbd_image_t image G_GNUC_UNUSED, uint64_t size)
+{
+    fake_rbd.size = fake_rbd.fail_with ? fake_rbd.size : size;
+    return fake_rbd.fail_with;
+}
+
 int rbd_get_size(rbd_image_t image G_GNUC_UNUSED, uint64_t *size)
 {
     *size = FAKE_RBD_SIZE;

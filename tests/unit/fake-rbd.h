@@ -11,6 +11,7 @@
 
 typedef struct FakeRbd {
     uint8_t *data; /* FAKE_RBD_SIZE of it */
+    uint64_t size; /* that it was given last; 0: never */
     int fail_with; /* -errno for requests; 0: they succeed. Set while nothing is in flight. */
     unsigned n_flushes, n_open; /* flushes that were done; images, pools, clusters that are open */
     char user[32], namespace[32], snapshot[32], config[64];

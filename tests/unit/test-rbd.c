@@ -88,6 +88,18 @@ static void test_flush(Place *p, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpuint(fake_rbd.n_flushes, ==, 2);
 }
 
+static void test_resize(Place *p, gconstpointer data G_GNUC_UNUSED)
+{
+    open_image(p);
+    g_assert_cmpint(do_io(p->node, BLOCK_RESIZE, 0, NULL, FAKE_RBD_SIZE / 2), ==, 0);
+    g_assert_cmpuint(p->node->size, ==, FAKE_RBD_SIZE / 2);
+    g_assert_cmpuint(fake_rbd.size, ==, FAKE_RBD_SIZE / 2);
+    fake_rbd.fail_with = -EDQUOT;
+    g_assert_cmpint(do_io(p->node, BLOCK_RESIZE, 0, NULL, FAKE_RBD_SIZE), ==, -EDQUOT);
+    g_assert_cmpuint(p->node->size, ==, FAKE_RBD_SIZE / 2);
+    fake_rbd.fail_with = 0;
+}
+
 static void test_errors(Place *p, gconstpointer data G_GNUC_UNUSED)
 {
     uint8_t buf[512] = { 0 };
@@ -172,6 +184,7 @@ int main(int argc, char **argv)
     } tests[] = {
         { "data", test_data },     { "zeroes", test_zeroes },       { "flush", test_flush },
         { "errors", test_errors }, { "spellings", test_spellings }, { "refused", test_refused },
+        { "resize", test_resize },
     };
 
     g_test_init(&argc, &argv, NULL);
