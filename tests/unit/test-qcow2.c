@@ -3,6 +3,7 @@
  * qcow2: what is refused at opening and with which words, what a bad table does to requests,
  * backing files, images that QEMU's tools wrote, changes of size, and large and deep ones.
  */
+#include "block/qcow2-internal.h"
 #include "qcow2-harness.h"
 
 #define DISK (4 * MIB)
@@ -429,6 +430,7 @@ static void test_chain(void)
 static void test_large(void)
 {
     uint8_t buf[4096];
+    const Qcow2State *s;
     Image im;
 
     if (skip_without_tools()) {
@@ -436,13 +438,15 @@ static void test_large(void)
     }
     image_init(&im);
     make(&im, "", "1T");
-    image_open(&im, ",l2-cache-size=64K");
+    image_open(&im, ",l2-cache-size=64K"); /* 16 slices */
+    s = im.node->state;
     for (unsigned i = 0; i < 64;
          i++) { /* each in an L2 table of its own: more than the cache has */
         memset(buf, i + 1, sizeof(buf));
         g_assert_cmpint(
             do_io(im.node, BLOCK_WRITE, i * 16 * UINT64_C(1073741000) / 4096 * 4096, buf, 4096), ==,
             0);
+        g_assert_cmpuint(g_hash_table_size(s->l2_cache.slices), <=, 17);
     }
     image_close(&im);
     g_assert_cmpint(shell(im.dir, "qemu-img check -q q.qcow2"), ==, 0);
