@@ -405,3 +405,22 @@ void block_detach(BlockNode *node)
     detach_locked(node);
     block_graph_unlock(node->graph);
 }
+
+int64_t block_allocated(const BlockNode *node)
+{
+    int64_t sum = 0;
+
+    if (node->driver->allocated) {
+        return node->driver->allocated(node);
+    }
+    for (unsigned i = 0; i < block_n_children(node); i++) {
+        const BlockNode *child = block_child(node, i)->node;
+        int64_t bytes = child == node->backing ? 0 : block_allocated(child);
+
+        if (bytes < 0) {
+            return bytes;
+        }
+        sum += bytes;
+    }
+    return block_n_children(node) ? sum : -ENOTSUP;
+}

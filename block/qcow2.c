@@ -499,6 +499,29 @@ static void qcow2_cancel(BlockNode *node G_GNUC_UNUSED, BlockReq *req)
     }
 }
 
+static void qcow2_describe(const BlockNode *node, BlockDetails *details)
+{
+    const Qcow2State *s = node->state;
+    const Qcow2Header *h = &s->h;
+    const BlockFact facts[] = {
+        { .name = "compat", .kind = BLOCK_FACT_TEXT, .text = h->version >= 3 ? "1.1" : "0.10" },
+        { .name = "compression-type",
+          .kind = BLOCK_FACT_TEXT,
+          .text = h->compression ? "zstd" : "zlib" },
+        { .name = "refcount-bits", .kind = BLOCK_FACT_NUMBER, .number = 1u << h->refcount_order },
+        /* of version 3 */
+        { .name = "lazy-refcounts", .number = h->compatible & QCOW2_COMPAT_LAZY_REFCOUNTS },
+        { .name = "corrupt", .number = s->corrupt || h->incompatible & QCOW2_INCOMPAT_CORRUPT },
+        { .name = "extended-l2", .number = h->incompatible & QCOW2_INCOMPAT_EXTENDED_L2 },
+    };
+
+    details->cluster_size = s->cluster_size;
+    details->backing = h->backing_name;
+    details->backing_format = h->backing_format;
+    details->n_facts = h->version >= 3 ? G_N_ELEMENTS(facts) : 3;
+    memcpy(details->facts, facts, details->n_facts * sizeof(facts[0]));
+}
+
 const BlockDriver block_qcow2_driver = {
     .name = "qcow2",
     .state_size = sizeof(Qcow2State),
@@ -507,6 +530,7 @@ const BlockDriver block_qcow2_driver = {
     .close = qcow2_close,
     .submit = qcow2_submit,
     .cancel = qcow2_cancel,
+    .describe = qcow2_describe,
     .metadata = true,
     .can_resize = true,
     .caches = true,

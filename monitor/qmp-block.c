@@ -8,6 +8,7 @@
  * Main thread but where said.
  */
 #include "monitor/call.h"
+#include "block-json.h"
 #include "hw/scsi/scsi-disk.h"
 #include "monitor/commands.h"
 #include "util/error.h"
@@ -17,86 +18,25 @@
 
 /* clang-format off */
 
-static QMP_STRUCT(cache_type, "BlockdevCacheInfo",
-    QMP_MEMBER("writeback", qmp_bool, NULL),
-    QMP_MEMBER("direct", qmp_bool, NULL),
-    QMP_MEMBER("no-flush", qmp_bool, NULL));
-static QMP_STRUCT(image_type, "ImageInfo",
-    QMP_MEMBER("filename", qmp_str, NULL),
-    QMP_MEMBER("format", qmp_str, NULL),
-    QMP_MEMBER("virtual-size", qmp_int, "bytes"),
-    QMP_MEMBER("dirty-flag", qmp_bool, "false"));
-static QMP_STRUCT(node_type, "BlockDeviceInfo",
-    QMP_MEMBER("file", qmp_str, "name of the file"),
-    QMP_MEMBER("node-name", qmp_str, NULL),
-    QMP_MEMBER("ro", qmp_bool, NULL),
-    QMP_MEMBER("drv", qmp_str, NULL),
-    QMP_MEMBER("backing_file_depth", qmp_int, NULL),
-    QMP_MEMBER("encrypted", qmp_bool, "false"),
-    QMP_MEMBER("detect_zeroes", qmp_str, "off, on or unmap"),
-    QMP_MEMBER("bps", qmp_int, "0: no limit; so are the others"),
-    QMP_MEMBER("bps_rd", qmp_int, NULL),
-    QMP_MEMBER("bps_wr", qmp_int, NULL),
-    QMP_MEMBER("iops", qmp_int, NULL),
-    QMP_MEMBER("iops_rd", qmp_int, NULL),
-    QMP_MEMBER("iops_wr", qmp_int, NULL),
-    QMP_MEMBER("image", image_type, NULL),
-    QMP_MEMBER("cache", cache_type, NULL),
-    QMP_MEMBER("write_threshold", qmp_int, "0: none"));
-static QMP_LIST(nodes_type, "[BlockDeviceInfo]", node_type);
+static QMP_LIST(nodes_type, "[BlockDeviceInfo]", block_node_type);
 
+static QMP_CHOICE(io_status_type, "BlockDeviceIoStatus", "ok", "failed", "nospace");
 static QMP_STRUCT(block_type, "BlockInfo",
     QMP_MEMBER("device", qmp_str, "id of a -drive; empty: it was not one"),
     QMP_MEMBER("qdev", qmp_str, "id or QOM path of the disk"),
     QMP_MEMBER("type", qmp_str, "unknown"),
     QMP_MEMBER("removable", qmp_bool, NULL),
     QMP_MEMBER("locked", qmp_bool, "the guest has locked the tray"),
-    QMP_OPTIONAL("inserted", node_type, "the medium"),
+    QMP_OPTIONAL("inserted", block_node_type, "the medium"),
+    QMP_OPTIONAL("io-status", io_status_type, "of what has stopped the guest, until `cont`"),
     QMP_OPTIONAL("tray_open", qmp_bool, "of removable ones"));
 static QMP_LIST(blocks_type, "[BlockInfo]", block_type);
 
-static QMP_STRUCT(stats_type, "BlockDeviceStats",
-    QMP_MEMBER("rd_bytes", qmp_int, NULL),
-    QMP_MEMBER("wr_bytes", qmp_int, NULL),
-    QMP_MEMBER("unmap_bytes", qmp_int, NULL),
-    QMP_MEMBER("rd_operations", qmp_int, NULL),
-    QMP_MEMBER("wr_operations", qmp_int, NULL),
-    QMP_MEMBER("flush_operations", qmp_int, NULL),
-    QMP_MEMBER("unmap_operations", qmp_int, NULL),
-    QMP_MEMBER("rd_total_time_ns", qmp_int, NULL),
-    QMP_MEMBER("wr_total_time_ns", qmp_int, NULL),
-    QMP_MEMBER("flush_total_time_ns", qmp_int, NULL),
-    QMP_MEMBER("unmap_total_time_ns", qmp_int, NULL),
-    QMP_MEMBER("wr_highest_offset", qmp_int, "end of the write that reached furthest"),
-    QMP_MEMBER("rd_merged", qmp_int, "0"),
-    QMP_MEMBER("wr_merged", qmp_int, "0"),
-    QMP_MEMBER("unmap_merged", qmp_int, "0"),
-    QMP_MEMBER("failed_rd_operations", qmp_int, NULL),
-    QMP_MEMBER("failed_wr_operations", qmp_int, NULL),
-    QMP_MEMBER("failed_flush_operations", qmp_int, NULL),
-    QMP_MEMBER("failed_unmap_operations", qmp_int, NULL),
-    QMP_MEMBER("invalid_rd_operations", qmp_int, "0"),
-    QMP_MEMBER("invalid_wr_operations", qmp_int, "0"),
-    QMP_MEMBER("invalid_flush_operations", qmp_int, "0"),
-    QMP_MEMBER("invalid_unmap_operations", qmp_int, "0"),
-    QMP_MEMBER("account_invalid", qmp_bool, "false"),
-    QMP_MEMBER("account_failed", qmp_bool, "true"),
-    QMP_MEMBER("timed_stats", qmp_anys, "empty"));
-static const QmpType blockstats_type; /* it has itself below it */
-static const QmpType blockstats_type = {
-    .kind = QMP_OBJECT,
-    .name = "BlockStats",
-    .members = QMP_MEMBERS(QMP_OPTIONAL("device", qmp_str, "as in `query-block`"),
-                           QMP_OPTIONAL("qdev", qmp_str, "as in `query-block`"),
-                           QMP_OPTIONAL("node-name", qmp_str, NULL),
-                           QMP_MEMBER("stats", stats_type, NULL),
-                           QMP_OPTIONAL("parent", blockstats_type, "the node below")),
-};
-static QMP_LIST(blockstats_list_type, "[BlockStats]", blockstats_type);
+static QMP_LIST(blockstats_list_type, "[BlockStats]", block_stats_type);
 static QMP_STRUCT(blockstats_args, "q_obj_query-blockstats-arg",
     QMP_OPTIONAL("query-nodes", qmp_bool, "of all nodes, instead of disks"));
 static QMP_STRUCT(named_nodes_args, "q_obj_query-named-block-nodes-arg",
-    QMP_OPTIONAL("flat", qmp_bool, "without effect"));
+    QMP_OPTIONAL("flat", qmp_bool, "without `backing-image`"));
 
 static const QmpType blockdev_add_args = {
     .kind = QMP_OBJECT,
@@ -112,116 +52,6 @@ static QMP_STRUCT(resize_args, "q_obj_block_resize-arg",
     QMP_OPTIONAL("node-name", qmp_str, NULL),
     QMP_MEMBER("size", qmp_int, "bytes"));
 /* clang-format on */
-
-/* --- nodes, on their loop's thread --- */
-
-static json_t *valid_string(const char *text)
-{
-    g_autofree char *valid = g_utf8_make_valid(text, -1);
-
-    return json_string(valid);
-}
-
-static unsigned backing_depth(const BlockNode *node)
-{
-    unsigned depth = 0;
-
-    while (node->backing) {
-        node = node->backing;
-        depth++;
-    }
-    return depth;
-}
-
-static json_t *node_json(const BlockNode *node)
-{
-    const char *file = block_filename(node);
-    json_t *image =
-        json_pack("{s:I, s:o, s:s, s:b}", "virtual-size", (json_int_t)node->size, "filename",
-                  valid_string(file), "format", node->driver->name, "dirty-flag", 0);
-    json_t *info = json_pack("{s:s, s:o, s:b, s:s, s:s, s:b, s:i, s:i, s:o}", "detect_zeroes",
-                             block_detect_names[node->detect_zeroes], "image", image, "ro",
-                             node->read_only, "node-name", node->name, "drv", node->driver->name,
-                             "encrypted", 0, "backing_file_depth", backing_depth(node),
-                             "write_threshold", 0, "file", valid_string(file));
-    static const char *const limits[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
-
-    json_object_set_new(info, "cache",
-                        json_pack("{s:b, s:b, s:b}", "no-flush", node->no_flush, "direct",
-                                  node->direct, "writeback", node->write_cache));
-    for (unsigned i = 0; i < G_N_ELEMENTS(limits); i++) {
-        json_object_set_new(info, limits[i], json_integer(0));
-    }
-    return info;
-}
-
-static const char *const not_counted[] = {
-    "rd_merged",
-    "wr_merged",
-    "unmap_merged",
-    "invalid_rd_operations",
-    "invalid_wr_operations",
-    "invalid_flush_operations",
-    "invalid_unmap_operations",
-};
-
-/* A member for each of what BlockStats has by operation. */
-static const struct Counted {
-    const char *prefix;
-    BlockOp op, also; /* as QEMU, which has zeroes among the writes */
-    bool bytes;
-} counted[] = {
-    { "rd", BLOCK_READ, BLOCK_READ, true },
-    { "wr", BLOCK_WRITE, BLOCK_WRITE_ZEROES, true },
-    { "flush", BLOCK_FLUSH, BLOCK_FLUSH, false },
-    { "unmap", BLOCK_DISCARD, BLOCK_DISCARD, true },
-};
-
-static void add_count(json_t *json, const char *before, const char *behind, const struct Counted *c,
-                      const uint64_t *by_op)
-{
-    g_autofree char *name = g_strconcat(before, c->prefix, behind, NULL);
-    uint64_t n = by_op[c->op] + (c->also != c->op ? by_op[c->also] : 0);
-
-    json_object_set_new(json, name, json_integer((json_int_t)n));
-}
-
-/* NULL: of a drive without a medium. */
-static json_t *stats_json(const BlockNode *node)
-{
-    static const BlockStats none;
-    const BlockStats *stats = node ? &node->stats : &none;
-    json_t *json = json_pack("{s:b, s:b, s:[], s:I}", "account_invalid", 0, "account_failed", 1,
-                             "timed_stats", "wr_highest_offset", (json_int_t)stats->highest);
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(counted); i++) {
-        const struct Counted *c = &counted[i];
-
-        if (c->bytes) {
-            add_count(json, "", "_bytes", c, stats->bytes);
-        }
-        add_count(json, "", "_operations", c, stats->ops);
-        add_count(json, "", "_total_time_ns", c, stats->ns);
-        add_count(json, "failed_", "_operations", c, stats->failed);
-    }
-    for (unsigned i = 0; i < G_N_ELEMENTS(not_counted); i++) {
-        json_object_set_new(json, not_counted[i], json_integer(0));
-    }
-    return json;
-}
-
-static json_t *node_stats_json(const BlockNode *node)
-{
-    json_t *json = json_pack("{s:o}", "stats", stats_json(node));
-
-    if (node) {
-        json_object_set_new(json, "node-name", json_string(node->name));
-    }
-    if (node && node->file) {
-        json_object_set_new(json, "parent", node_stats_json(node->file));
-    }
-    return json;
-}
 
 /* --- queries: a part for each loop, with what is asked about on it --- */
 
@@ -352,7 +182,10 @@ static json_t *disk_json(const void *item)
     info = json_pack("{s:s, s:b, s:b, s:o, s:s}", "device", disk.drive, "locked", disk.locked,
                      "removable", disk.removable, "qdev", qdev_json(dev), "type", "unknown");
     if (disk.node) {
-        json_object_set_new(info, "inserted", node_json(disk.node));
+        json_object_set_new(info, "inserted", block_node_json(disk.node, false));
+    }
+    if (disk.io_status) {
+        json_object_set_new(info, "io-status", json_string(disk.io_status));
     }
     if (disk.removable) {
         json_object_set_new(info, "tray_open", json_boolean(disk.tray_open));
@@ -367,7 +200,7 @@ static json_t *disk_stats_json(const void *item)
     json_t *json;
 
     scsi_disk_info(dev, &disk);
-    json = node_stats_json(disk.node);
+    json = block_stats_json(disk.node, true);
     json_object_set_new(json, "device", json_string(disk.drive));
     json_object_set_new(json, "qdev", qdev_json(dev));
     return json;
@@ -375,12 +208,17 @@ static json_t *disk_stats_json(const void *item)
 
 static json_t *item_node_json(const void *item)
 {
-    return node_json(item);
+    return block_node_json(item, false);
+}
+
+static json_t *item_node_flat_json(const void *item)
+{
+    return block_node_json(item, true);
 }
 
 static json_t *item_node_stats_json(const void *item)
 {
-    return node_stats_json(item);
+    return block_stats_json(item, false);
 }
 
 static void do_query_block(QmpRequest *req)
@@ -390,7 +228,7 @@ static void do_query_block(QmpRequest *req)
 
 static void do_query_nodes(QmpRequest *req)
 {
-    query_nodes(req, item_node_json);
+    query_nodes(req, qmp_arg_bool(req, "flat", false) ? item_node_flat_json : item_node_json);
 }
 
 static void do_query_blockstats(QmpRequest *req)

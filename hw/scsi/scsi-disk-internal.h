@@ -20,6 +20,8 @@ typedef struct DiskReservation {
     uint32_t generation; /* PRGENERATION */
 } DiskReservation;
 
+typedef enum DiskIoStatus { DISK_IO_OK, DISK_IO_FAILED, DISK_IO_NO_SPACE } DiskIoStatus;
+
 /* rerror=, werror= */
 enum { ON_ERROR_AUTO, ON_ERROR_REPORT, ON_ERROR_IGNORE, ON_ERROR_ENOSPC, ON_ERROR_STOP };
 
@@ -85,6 +87,7 @@ typedef struct ScsiDisk {
     void (*changed)(void *opaque, bool ok);
     void *changed_opaque;
     LoopWork change_work;
+    DiskIoStatus io_status; /* what has stopped the guest */
 } ScsiDisk;
 
 static inline ScsiDisk *disk_of(ScsiDev *dev)

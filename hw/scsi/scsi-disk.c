@@ -351,11 +351,26 @@ void disk_unrealize(Device *dev)
     release_empty(disk, dev);
 }
 
+/* Is there an error that would stop the guest? */
+static bool disk_may_stop(const ScsiDisk *disk)
+{
+    return disk->scsi.dev->type != &scsi_generic_type &&
+           (disk->rerror == ON_ERROR_STOP || disk->werror == ON_ERROR_STOP ||
+            disk->werror == ON_ERROR_ENOSPC || disk->werror == ON_ERROR_AUTO);
+}
+
 void scsi_disk_info(const Device *dev, ScsiDiskInfo *info)
 {
     const ScsiDisk *disk = dev->state;
 
+    static const char *const statuses[] = {
+        [DISK_IO_OK] = "ok",
+        [DISK_IO_FAILED] = "failed",
+        [DISK_IO_NO_SPACE] = "nospace",
+    };
+
     *info = (ScsiDiskInfo){
+        .io_status = disk_may_stop(disk) ? statuses[disk->io_status] : NULL,
         .removable = disk->removable,
         .tray_open = disk->tray_open,
         .locked = disk->locked,

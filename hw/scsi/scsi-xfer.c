@@ -225,6 +225,9 @@ static bool keeps(XferPart *part)
         return false;
     }
     part->state = XFER_KEPT;
+    if (disk_of(dev)->io_status == DISK_IO_OK) { /* the first one has stopped the guest */
+        disk_of(dev)->io_status = io->res == -ENOSPC ? DISK_IO_NO_SPACE : DISK_IO_FAILED;
+    }
     tell_error(dev, io, SCSI_ERROR_STOP);
     return true;
 }
@@ -338,6 +341,7 @@ void xfer_resume_req(ScsiReq *req)
 
 void xfer_resume(ScsiDev *dev)
 {
+    disk_of(dev)->io_status = DISK_IO_OK;
     for (ScsiReq *req = dev->tasks; req; req = req->next) {
         xfer_resume_req(req);
     }

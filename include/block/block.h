@@ -98,6 +98,28 @@ struct BlockReq {
     bool waiting;                       /* for an earlier write that overlaps */
 };
 
+/* Something that an image of a format is or has. */
+typedef struct BlockFact {
+    const char *name; /* static; so is text */
+    enum {
+        BLOCK_FACT_BOOL, /* number != 0 */
+        BLOCK_FACT_NUMBER,
+        BLOCK_FACT_TEXT
+    } kind;
+    uint64_t number;
+    const char *text;
+} BlockFact;
+
+#define BLOCK_FACTS_MAX 8
+
+/* What a format has beyond a size. */
+typedef struct BlockDetails {
+    uint32_t cluster_size;
+    const char *backing, *backing_format; /* as the image names them, or NULL; the node's */
+    BlockFact facts[BLOCK_FACTS_MAX];
+    unsigned n_facts;
+} BlockDetails;
+
 /* One image format or protocol. All function pointers are required but those said optional. */
 typedef struct BlockDriver {
     const char *name;    /* driver= */
@@ -132,6 +154,10 @@ typedef struct BlockDriver {
     bool metadata; /* keeps some of its own in its file, which so nobody else may write */
     /* Optional: the file's name. */
     const char *(*filename)(const BlockNode *node);
+    /* Optional, of files: see block_allocated(). */
+    int64_t (*allocated)(const BlockNode *node);
+    /* Optional, of formats: for people and managers. On the node's loop. */
+    void (*describe)(const BlockNode *node, BlockDetails *details);
     /* Optional: what it needs of the kernel while it serves, beyond what is declared anyway. Its
      * nodes are only opened before the sandbox is there. */
     const SandboxCalls *sandbox;
@@ -319,6 +345,9 @@ BlockNode *block_at(const BlockGraph *graph, unsigned i);
 Loop *block_loop(BlockNode *node);
 /* Name of the file that is at the bottom; "": there is none. Valid as long as the node. */
 const char *block_filename(const BlockNode *node);
+/* Bytes that the host's file system has given to node's image, without its backing images, as far as
+ * the kernel knows without asking a server; -errno if nobody knows. On node's loop. */
+int64_t block_allocated(const BlockNode *node);
 /* Who opens names that are no paths, "/dev/fdset/N": returns a descriptor that has these flags, the
  * caller's, or -1 with errno. NULL, the default: nobody. */
 typedef int BlockOpenFn(void *opaque, const char *name, int flags);

@@ -259,10 +259,15 @@ class IoError(QmpCase):
                          ('write', 'stop', 'hd0', 'd0'))
         qmp.wait_event('STOP')
         self.assertEqual(qmp('query-status')['status'], 'io-error')
+        self.assertEqual(qmp('query-block')[0]['io-status'], 'failed')
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE,
                          (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         qmp('cont')
         self.assertEqual(guest.finish(), 0)
+        [disk] = qmp('query-block')
+        self.assertEqual(disk['io-status'], 'ok')
+        self.assertEqual(disk['inserted']['image']['actual-size'],
+                         os.stat(path).st_blocks * 512)
 
 
 class Objects(QmpCase):

@@ -406,6 +406,7 @@ static G_GNUC_UNUSED void fill_random(uint8_t *p, size_t len)
 typedef struct DiskFx {
     Fx fx;
     MemDisk *mem;
+    Device *disk;
     Task t;
     uint8_t data[1 << 16];
 } DiskFx;
@@ -418,7 +419,7 @@ static G_GNUC_UNUSED void disk_setup(DiskFx *d, const char *node, const char *de
     *d = (DiskFx){ .t = { .data = d->data, .size = sizeof(d->data) } };
     fx_init(&d->fx, "hba,id=h");
     d->mem = fx_node(&d->fx, text);
-    fx_add(&d->fx, dev);
+    d->disk = fx_add(&d->fx, dev);
     fx_attach(&d->fx);
     fx_clear_ua(&d->fx, 0, 0);
 }

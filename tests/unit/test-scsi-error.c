@@ -24,8 +24,7 @@ static void on_error(void *opaque, ScsiDev *dev, const ScsiIoError *error)
     }
 }
 
-static void on_tray(void *opaque G_GNUC_UNUSED, ScsiDev *dev G_GNUC_UNUSED,
-                    bool open G_GNUC_UNUSED)
+static void on_tray(void *opaque G_GNUC_UNUSED, ScsiDev *dev G_GNUC_UNUSED, bool open G_GNUC_UNUSED)
 {
     g_assert_not_reached();
 }
@@ -48,6 +47,14 @@ static void teardown(StopFx *s)
 
 enum { REPORTS = SCSI_ERROR_REPORT, IGNORES = SCSI_ERROR_IGNORE, STOPS = SCSI_ERROR_STOP };
 
+static void assert_io_status(const StopFx *s, const char *want)
+{
+    ScsiDiskInfo info;
+
+    scsi_disk_info(s->d.disk, &info);
+    g_assert_cmpstr(info.io_status, ==, want);
+}
+
 static void test_policies(void)
 {
     static const struct {
@@ -68,6 +75,9 @@ static void test_policies(void)
         bool monitor = i & 1;
         int want[3] = { rows[i / 2].read_eio, rows[i / 2].write_eio, rows[i / 2].write_enospc };
 
+        const char *calm =
+            rows[i / 2].read_eio == STOPS || rows[i / 2].write_enospc == STOPS ? "ok" : NULL;
+
         setup(&s, rows[i / 2].device, monitor);
         for (unsigned k = 0; k < 3; k++) {
             uint8_t cdb[10] = { k == 0 ? 0x28 : 0x2a, [8] = 1 };
@@ -81,6 +91,7 @@ static void test_policies(void)
                 g_assert_cmpint(s.write, ==, k > 0);
                 g_assert_cmpint(s.error, ==, k == 2 ? ENOSPC : EIO);
                 g_assert_cmpuint(s.d.t.n_done, ==, 0);
+                assert_io_status(&s, k == 2 ? "nospace" : "failed");
                 s.d.mem->fail[k == 0 ? BLOCK_READ : BLOCK_WRITE] = 0;
                 scsi_bus_resume(s.d.fx.bus);
                 fx_settle(&s.d.fx);
@@ -91,6 +102,7 @@ static void test_policies(void)
                                 want[k] == IGNORES ? SCSI_GOOD : SCSI_CHECK_CONDITION);
             }
             g_assert_cmpuint(s.d.t.n_done, ==, 1);
+            assert_io_status(&s, calm);
         }
         teardown(&s);
     }

@@ -18,6 +18,8 @@ typedef struct ScsiDiskInfo {
     bool removable, tray_open, locked;
     struct BlockNode *node; /* its medium, or NULL */
     const char *drive;      /* id of the -drive that it has; "": none */
+    const char *io_status;  /* "ok", "failed" or "nospace": since scsi_bus_resume(); NULL: its
+                               errors never stop the guest */
 } ScsiDiskInfo;
 void scsi_disk_info(const Device *dev, ScsiDiskInfo *info);
 /* drive= that it was given, or NULL. Any thread. */
