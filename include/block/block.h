@@ -345,7 +345,7 @@ BlockNode *block_at(const BlockGraph *graph, unsigned i);
 Loop *block_loop(BlockNode *node);
 /* Name of the file that is at the bottom; "": there is none. Valid as long as the node. */
 const char *block_filename(const BlockNode *node);
-/* Bytes that the host's file system has given to node's image, without its backing images, as far as
+/* Bytes that the host's file system has given to node's image, not its backing images, as far as
  * the kernel knows without asking a server; -errno if nobody knows. On node's loop. */
 int64_t block_allocated(const BlockNode *node);
 /* Who opens names that are no paths, "/dev/fdset/N": returns a descriptor that has these flags, the
