@@ -550,3 +550,34 @@ unsigned open_fds(void)
     g_dir_close(dir);
     return n;
 }
+
+void board_asked(ProxyBoard *b, const char *wanted)
+{
+    g_autofree char *log = fake_remote_log(b->remote);
+
+    g_assert_cmpstr(g_strchomp(log), ==, wanted);
+}
+
+uint64_t reg_read(ProxyBoard *b, unsigned reg, unsigned size)
+{
+    return pci_bar_read(b->pci, 1, reg, size);
+}
+
+void reg_write(ProxyBoard *b, unsigned reg, uint64_t value, unsigned size)
+{
+    pci_bar_write(b->pci, 1, reg, value, size);
+}
+
+void board_is_gone(ProxyBoard *b)
+{
+    g_assert_cmphex(reg_read(b, 0, 4), ==, 0xffffffff);
+    g_assert_cmphex(pci_bar_read(b->pci, 0, 0, 1), ==, 0xff);
+    g_assert_cmphex(pci_cfg_read(b->pci, 0, 2), ==, 0xffff);
+    g_assert_cmphex(pci_cfg_read(b->pci, 0, 4), ==, 0xffffffff);
+    g_assert_false(b->level);
+    reg_write(b, 0, 1, 1);
+    pci_cfg_write(b->pci, PCI_INT_LINE, 1, 1);
+    pci_dev_reset(b->pci);
+    board_program(b);
+    board_settle(b);
+}

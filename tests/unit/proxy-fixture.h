@@ -112,6 +112,13 @@ bool board_attach(ProxyBoard *board, GError **errp);
 void board_until(ProxyBoard *board, bool (*done)(ProxyBoard *));
 /* Everything that is ready now. */
 void board_settle(ProxyBoard *board);
+/* What the remote has been asked for since it was looked at last. */
+void board_asked(ProxyBoard *board, const char *wanted);
+/* Of BAR 1. */
+uint64_t reg_read(ProxyBoard *board, unsigned reg, unsigned size);
+void reg_write(ProxyBoard *board, unsigned reg, uint64_t value, unsigned size);
+/* The function is like a slot that is empty, and no connection is left to try. */
+void board_is_gone(ProxyBoard *board);
 /* How many log lines so far contain this text. */
 unsigned log_count(ProxyBoard *board, const char *text);
 /* fd of one end of a socket pair; the other is put into the text "fd=N". */
