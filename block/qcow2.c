@@ -516,6 +516,7 @@ static void qcow2_describe(const BlockNode *node, BlockDetails *details)
     };
 
     details->cluster_size = s->cluster_size;
+    details->dirty = h->incompatible & QCOW2_INCOMPAT_DIRTY;
     details->backing = h->backing_name;
     details->backing_format = h->backing_format;
     details->n_facts = h->version >= 3 ? G_N_ELEMENTS(facts) : 3;

@@ -26,7 +26,7 @@ static const QmpType image_type = {
         QMP_MEMBER("format", qmp_str, NULL),
         QMP_MEMBER("virtual-size", qmp_int, "bytes"),
         QMP_OPTIONAL("actual-size", qmp_int, "bytes that it takes on the host's file system"),
-        QMP_MEMBER("dirty-flag", qmp_bool, "false"),
+        QMP_MEMBER("dirty-flag", qmp_bool, "to be repaired, if nobody closes it"),
         QMP_OPTIONAL("cluster-size", qmp_int, "bytes"),
         QMP_OPTIONAL("backing-filename", qmp_str, "as the image has it"),
         QMP_OPTIONAL("backing-filename-format", qmp_str, "as the image has it"),
@@ -153,6 +153,7 @@ static void add_format(json_t *image, const BlockNode *node)
     json_object_set_new(image, "format-specific",
                         json_pack("{s:s, s:o}", "type", node->driver->name, "data", data));
     json_object_set_new(image, "cluster-size", json_integer(details.cluster_size));
+    json_object_set_new(image, "dirty-flag", json_boolean(details.dirty));
     add_string(image, "backing-filename", details.backing);
     add_string(image, "backing-filename-format", details.backing_format);
 }

@@ -115,6 +115,7 @@ typedef struct BlockFact {
 /* What a format has beyond a size. */
 typedef struct BlockDetails {
     uint32_t cluster_size;
+    bool dirty; /* to be repaired, if nobody closes it */
     const char *backing, *backing_format; /* as the image names them, or NULL; the node's */
     BlockFact facts[BLOCK_FACTS_MAX];
     unsigned n_facts;

@@ -2,8 +2,10 @@
 """QMP: commands that do something, and what they do to a guest."""
 
 import os
+import shutil
 import socket
 import struct
+import subprocess
 import unittest
 
 from lsi import DEVICE_RESET, Lsi
@@ -236,6 +238,32 @@ class Disks(QmpCase):
         (function,) = bus['devices']
         self.assertEqual(function['id']['vendor'], 0x1000)
         self.assertEqual([r['address'] for r in function['regions']], [0xc000, -1, -1])
+
+
+class Image(QmpCase):
+    def test_dirty_flag(self):
+        """Of an image with lazy refcounts, once the guest has made it grow."""
+        if not shutil.which('qemu-img'):
+            self.skipTest('qemu-img is not installed')
+        path = self.folder / 'lazy.qcow2'
+        subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'lazy_refcounts=on',
+                        str(path), '1M'], check=True)
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        _, qmp = self.start_qmp(*LSI, '-drive', f'if=none,id=d0,format=qcow2,file={path}',
+                                '-device', 'scsi-hd,drive=d0,scsi-id=0,bus=lsi0.0',
+                                *self.served(theirs.fileno()), fds=[theirs])
+
+        def image():
+            return qmp('query-block')[0]['inserted']['image']
+        guest = Lsi(ours)
+        guest.until_ready(0)
+        self.assertFalse(image()['dirty-flag'])
+        self.assertTrue(image()['format-specific']['data']['lazy-refcounts'])
+        self.assertEqual(guest.command(0, 0, bytes([0x2a, 0, 0, 0, 0, 0, 0, 0, 8, 0]), 4096,
+                                       out=True), 0)
+        self.assertEqual(guest.command(0, 0, bytes([0x35] + [0] * 9)), 0)
+        self.assertTrue(image()['dirty-flag'])
 
 
 class IoError(QmpCase):
