@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the documents show works: command lines serve, goals and links exist."""
 
+import json
 import re
 import shlex
 import signal
 import subprocess
 import time
 import unittest
+from xml.etree import ElementTree
 
 from remote import DEADLINE, REMOTE, TOP, RemoteCase
 
@@ -74,6 +76,21 @@ class Names(unittest.TestCase):
             for link in re.findall(r'\]\(([^)#]+)', text(path)):
                 if '://' not in link:
                     self.assertTrue((path.parent / link).exists(), f'{path}: {link}')
+
+    def test_xml_and_json(self):
+        """Of libvirt's domains: well-formed, and so is the JSON in them."""
+        found = 0
+        for path in DOCS:
+            for block in re.findall(r'(?ms)^```xml\n(.*?)^```', text(path)):
+                names = ' '.join(f'xmlns:{name}="x"' for name in set(re.findall(r'<(\w+):', block))
+                                 if f'xmlns:{name}=' not in block)
+                document = ElementTree.fromstring(f'<document {names}>{block}</document>')
+                for element in document.iter():
+                    value = element.get('value') or ''
+                    if value.startswith('{'):
+                        json.loads(value)
+                        found += 1
+        self.assertGreater(found, 0)
 
     def test_headings(self):
         """One that is there twice is a sign of a page that was mended in the wrong place."""

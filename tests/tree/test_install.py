@@ -8,6 +8,7 @@ import glob
 import json
 import os
 import subprocess
+import tarfile
 import tempfile
 import unittest
 
@@ -105,6 +106,26 @@ class OtherPrefix(Tree):
         self.assertLessEqual(set(ALWAYS), below)
         with open(f'{self.where}/build/data/qemu-remote@.service', encoding='utf-8') as file:
             self.assertIn(f'\nExecStart=/opt/remote/bin/{NAME} ', file.read())
+
+
+class Dist(unittest.TestCase):
+    """The source as a tar file."""
+
+    def test_all_of_a_commit(self):
+        listed = subprocess.run(['git', 'ls-tree', '-r', '--name-only', '-z', 'HEAD'],
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                cwd=tree.ROOT, check=False)
+        if listed.returncode:
+            self.skipTest('not a clone of the repository')
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(['make', '-s', 'dist', f'BUILD={folder}'], cwd=tree.ROOT,
+                                  stdout=subprocess.PIPE, text=True, check=True)
+            path = done.stdout.strip()
+            with tarfile.open(path) as archive:
+                names = {member.name for member in archive if not member.isdir()}
+        top = os.path.basename(path).removesuffix('.tar.xz')
+        self.assertRegex(top, r'^qemu-remote-[0-9.]+$')
+        self.assertEqual(names, {f'{top}/{path}' for path in listed.stdout.split('\0') if path})
 
 
 if __name__ == '__main__':

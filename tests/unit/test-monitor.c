@@ -238,6 +238,15 @@ static void test_answers(void)
     teardown();
 }
 
+/* What clients are promised. */
+static void test_patience(void)
+{
+    setup(0, 0);
+    g_assert_cmpuint(fx->monitor->config.answer_ms, ==, 1000);
+    g_assert_cmpuint(fx->monitor->config.wait_ms, ==, 1000);
+    teardown();
+}
+
 /* The query that comes too late has been answered; what it brings is dropped. */
 static void test_busy_query(void)
 {
@@ -385,6 +394,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/monitor/answers", test_answers);
+    g_test_add_func("/monitor/patience", test_patience);
     g_test_add_func("/monitor/busy-query", test_busy_query);
     g_test_add_func("/monitor/busy-change", test_busy_change);
     g_test_add_func("/monitor/slow-change", test_slow_change);
