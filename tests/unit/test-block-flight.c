@@ -4,8 +4,8 @@
  * share the node or never let it be idle.
  */
 #include "disk-fixture.h"
-#include "loop-window.h"
 #include "block/bounce.h"
+#include "loop-window.h"
 
 /* --- many, cancelled, drained --- */
 
