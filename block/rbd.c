@@ -9,9 +9,9 @@
  *
  *   submit ─► piece_send ─► librbd ─► completed (its thread) ─post─► piece_done ─► next, or done
  *
- * There is no FUA in librbd: a flush follows the write. Nor is a change of size asynchronous there, so
- * a thread that lives for it alone waits. Nothing can be cancelled, and a cluster
- * that doesn't answer is waited for; rados_osd_op_timeout in its configuration bounds that.
+ * There is no FUA in librbd: a flush follows the write. Nor is a change of size asynchronous there,
+ * so a thread that lives for it alone waits. Nothing can be cancelled, and a cluster that doesn't
+ * answer is waited for; rados_osd_op_timeout in its configuration bounds that.
  *
  * Opening connects to the cluster, on the main thread, which waits for at most MOUNT_TIMEOUT unless
  * the configuration says otherwise. All signals are blocked meanwhile, so that librbd's threads

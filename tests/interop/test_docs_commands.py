@@ -45,8 +45,9 @@ class Launcher(Case):
         for path, words, _ in commands(r'(?:scripts/)?mpqemu-launcher(?:\.py)?'):
             with self.subTest(path=str(path), words=words):
                 done = subprocess.run(
-                    [sys.executable, str(TOP / 'scripts/mpqemu-launcher.py'), '--dry-run', '--quiet',
-                     '--accel', 'tcg', '--remote-binary', REMOTE, '--vm-binary', VM, *words],
+                    [sys.executable, str(TOP / 'scripts/mpqemu-launcher.py'), '--dry-run',
+                     '--quiet', '--accel', 'tcg', '--remote-binary', REMOTE, '--vm-binary', VM,
+                     *words],
                     cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                     check=False)
                 self.assertEqual((done.returncode, done.stderr), (0, ''))
