@@ -3,10 +3,13 @@
  * The counters of one connection: how they are begun, read and shown, and the one way by which
  * what a peer does wrong is counted, kept and logged.
  *
- * Each counter is a plain field of the machine, incremented where the thing happens: messages in
- * the protocol's server, accesses in the verbs, interrupts in the hub, time in the loop. Nothing is
- * shared between threads, so nothing is atomic. They live on after the connection, as why it ended
- * is asked for afterwards; the next one begins with none.
+ * Each counter is a field of the machine, incremented where the thing happens: messages in the
+ * protocol's server, accesses in the verbs, interrupts in the hub, time in the loop. One thread
+ * writes them, by stores that whoever reads meanwhile can't see half of; that costs no more than a
+ * plain one. What is longer than a number, the last error, is put where the main thread takes it
+ * (util/latest.h). So a monitor that asks all the time takes nothing from the guest's I/O, and gets
+ * its answer though the thread hangs. They live on after the connection, as why it ended is asked
+ * for afterwards; the next one begins with none.
  *
  * `-d stats` shows them when a connection ends.
  */
@@ -18,44 +21,66 @@
 
 void machine_counters_clear(RemoteMachine *m)
 {
-    m->counters = (RemoteCounters){ 0 };
-    m->iohub.signals = 0;
+    uint64_t *number = (uint64_t *)&m->counters;
+
+    for (unsigned i = 0; i < sizeof(m->counters) / sizeof(*number); i++) {
+        counter_add(&number[i], -(int64_t)number[i]);
+    }
+    counter_add(&m->iohub.signals, -(int64_t)m->iohub.signals);
     loop_forget_slowest_turn(m->loop);
+    latest_put(&m->last_error, g_strdup(""));
 }
 
 RemoteCounters machine_counters(const RemoteMachine *m)
 {
-    RemoteCounters counters = m->counters;
+    RemoteCounters counters;
+    const uint64_t *from = (const uint64_t *)&m->counters;
+    uint64_t *to = (uint64_t *)&counters;
 
-    counters.interrupts = m->iohub.signals;
+    for (unsigned i = 0; i < sizeof(counters) / sizeof(*to); i++) {
+        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+    }
+    counters.interrupts = __atomic_load_n(&m->iohub.signals, __ATOMIC_RELAXED);
     counters.slowest_turn_ns = loop_slowest_turn_ns(m->loop);
     return counters;
 }
 
-G_GNUC_PRINTF(2, 0) static void note(RemoteMachine *m, const char *fmt, va_list args)
+const char *machine_last_error(RemoteMachine *m)
 {
-    m->counters.errors++;
-    vsnprintf(m->counters.last_error, sizeof(m->counters.last_error), fmt, args);
+    const char *text = latest_look(&m->last_error);
+
+    return text ? text : "";
+}
+
+/* The text first: who sees the number finds it. */
+static void note(RemoteMachine *m, const char *text)
+{
+    latest_put(&m->last_error, g_strdup(text));
+    counter_add(&m->counters.errors, 1);
 }
 
 void machine_error(RemoteMachine *m, const char *fmt, ...)
 {
+    char text[REMOTE_ERROR_MAX];
     va_list args;
 
     va_start(args, fmt);
-    note(m, fmt, args);
+    vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    log_limited(&m->limit, m->name, "%s", m->counters.last_error);
+    note(m, text);
+    log_limited(&m->limit, m->name, "%s", text);
 }
 
 void machine_error_last(RemoteMachine *m, const char *fmt, ...)
 {
+    char text[REMOTE_ERROR_MAX];
     va_list args;
 
     va_start(args, fmt);
-    note(m, fmt, args);
+    vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    log_line(m->name, "%s", m->counters.last_error);
+    note(m, text);
+    log_line(m->name, "%s", text);
 }
 
 void machine_counters_trace(const RemoteMachine *m, RemoteMessageName *name)

@@ -21,6 +21,7 @@
  * On the machine's thread.
  */
 #include "remote/iohub.h"
+#include "remote/counters.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/trace.h"
@@ -67,7 +68,7 @@ static void signal_fd(IoHub *hub, int *fd)
     uint64_t one = 1;
     ssize_t ret;
 
-    hub->signals++;
+    counter_add(&hub->signals, 1);
     if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT)) {
         return;
     }
@@ -101,7 +102,7 @@ static void take_back(IoHub *hub)
     if (hub->irqfd >= 0 && hub->unacked && poll(&filled, 1, 0) == 1 &&
         read(hub->irqfd, &count, sizeof(count)) == sizeof(count)) {
         hub->unacked = false;
-        hub->signals--;
+        counter_add(&hub->signals, -1);
     }
 }
 

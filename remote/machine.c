@@ -63,6 +63,8 @@ static RemoteMachine *new_machine(const char *name, Loop *loop, PciDev *dev, boo
     m->loop = loop;
     m->dev = dev;
     m->mem = guest_memory_new(m->name);
+    latest_init(&m->regions, g_free);
+    latest_init(&m->last_error, g_free);
     iohub_init(&m->iohub, loop);
     m->host = (PciHost){
         .ops = messages ? &host_ops_messages : &host_ops,
@@ -102,6 +104,8 @@ void machine_free(RemoteMachine *m)
     }
     iohub_fini(&m->iohub);
     guest_memory_free(m->mem);
+    latest_fini(&m->regions);
+    latest_fini(&m->last_error);
     g_free(m->name);
     g_free(m);
 }
@@ -122,7 +126,7 @@ uint64_t machine_cfg_read(RemoteMachine *m, uint32_t addr, int32_t len)
     if (!cfg_check(m, "read", addr, len)) {
         return UINT64_MAX;
     }
-    m->counters.cfg_reads++;
+    counter_add(&m->counters.cfg_reads, 1);
     return pci_cfg_read(m->dev, addr, len);
 }
 
@@ -131,7 +135,7 @@ bool machine_cfg_write(RemoteMachine *m, uint32_t addr, uint32_t value, int32_t 
     if (!cfg_check(m, "write", addr, len)) {
         return false;
     }
-    m->counters.cfg_writes++;
+    counter_add(&m->counters.cfg_writes, 1);
     pci_cfg_write(m->dev, addr, value, len);
     return true;
 }
@@ -141,7 +145,7 @@ bool machine_cfg_write(RemoteMachine *m, uint32_t addr, uint32_t value, int32_t 
 uint64_t machine_bar_read(RemoteMachine *m, unsigned bar, uint64_t off, unsigned size)
 {
     if (bar < PCI_NUM_BARS) {
-        m->counters.bar_reads[bar]++;
+        counter_add(&m->counters.bar_reads[bar], 1);
     }
     return pci_bar_read(m->dev, bar, off, size);
 }
@@ -149,7 +153,7 @@ uint64_t machine_bar_read(RemoteMachine *m, unsigned bar, uint64_t off, unsigned
 void machine_bar_write(RemoteMachine *m, unsigned bar, uint64_t off, uint64_t value, unsigned size)
 {
     if (bar < PCI_NUM_BARS) {
-        m->counters.bar_writes[bar]++;
+        counter_add(&m->counters.bar_writes[bar], 1);
     }
     pci_bar_write(m->dev, bar, off, value, size);
 }
@@ -278,7 +282,7 @@ static void on_idle(void *opaque)
 
     m->draining = false;
     if (m->disconnect_done) {
-        guest_memory_clear(m->mem);
+        machine_mem_clear(m);
         iohub_unbind(&m->iohub);
     }
     pci_dev_reset(m->dev);

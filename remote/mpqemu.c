@@ -225,7 +225,7 @@ static void on_frame(void *opaque, const uint8_t *frame, size_t len G_GNUC_UNUSE
         link_close(server->link, server->why);
         return;
     }
-    server->m->counters.messages[cmd]++;
+    counter_add(&server->m->counters.messages[cmd], 1);
     value = message->handler(server, frame + sizeof(MpqHeader), fds);
     if (message->reply) {
         reply(server, value);

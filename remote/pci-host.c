@@ -32,7 +32,7 @@ uint64_t machine_bus_read(RemoteMachine *m, uint64_t addr, unsigned size, bool m
     if (!decode(m, "read", addr, size, memory, &dev, &bar, &off)) {
         return UINT64_MAX;
     }
-    m->counters.bar_reads[bar]++;
+    counter_add(&m->counters.bar_reads[bar], 1);
     return pci_bar_read(dev, bar, off, size);
 }
 
@@ -45,7 +45,7 @@ bool machine_bus_write(RemoteMachine *m, uint64_t addr, uint64_t value, unsigned
     if (!decode(m, "write", addr, size, memory, &dev, &bar, &off)) {
         return false;
     }
-    m->counters.bar_writes[bar]++;
+    counter_add(&m->counters.bar_writes[bar], 1);
     pci_bar_write(dev, bar, off, value, size);
     return true;
 }

@@ -295,7 +295,7 @@ static void on_frame(void *opaque, const uint8_t *frame, size_t len, FdSet *fds)
         return;
     }
     if (req.header.cmd < REMOTE_MESSAGES) {
-        server->m->counters.messages[req.header.cmd]++;
+        counter_add(&server->m->counters.messages[req.header.cmd], 1);
     }
     server->out_fd = -1;
     out_begin(server, 0);

@@ -2,18 +2,13 @@
 /*
  * query-remote: each connection, who is on it and what it has done.
  *
- * The counters are plain fields that the connection's thread writes; it copies them when asked, and
- * does no more than that, so that a monitor that asks all the time costs the guest's I/O nothing
- * that could be measured. JSON is made of the copy on the main thread.
+ * The connection's thread is not asked: what it counts can be read from here (remote/counters.c).
  *
- * Main thread but where said.
+ * Main thread.
  */
-#include "monitor/call.h"
+#include "monitor/monitor.h"
 #include "system/monitors.h"
 #include "system/served.h"
-#include <string.h>
-
-#define REGIONS_MAX 64 /* that are told one by one */
 
 /* --- types --- */
 
@@ -63,39 +58,16 @@ static QMP_STRUCT(hangup_data, "q_obj_VFU_CLIENT_HANGUP-arg",
 
 /* --- query-remote --- */
 
-typedef struct RemoteCopy {
-    const RemoteMachine *machine;
-    RemoteMessageName *message_name;
-    json_t *info; /* what the main thread knows */
-    /* the connection's thread fills in */
-    RemoteCounters counters;
-    GuestMap region[REGIONS_MAX];
-    unsigned n_regions;
-} RemoteCopy;
-
-static void run_copy(CallPart *part)
-{
-    RemoteCopy *copy = part->data;
-    const GuestMemory *mem = copy->machine->mem;
-
-    copy->counters = machine_counters(copy->machine);
-    while (copy->n_regions < REGIONS_MAX &&
-           guest_memory_region(mem, copy->n_regions, &copy->region[copy->n_regions])) {
-        copy->n_regions++;
-    }
-    call_done(part);
-}
-
-static json_t *messages_json(const RemoteCopy *copy)
+static json_t *messages_json(const RemoteCounters *counters, RemoteMessageName *name_of)
 {
     json_t *list = json_array();
 
     for (unsigned i = 0; i < REMOTE_MESSAGES; i++) {
-        const char *name = copy->message_name(i);
+        const char *name = name_of(i);
 
-        if (name && copy->counters.messages[i]) {
+        if (name && counters->messages[i]) {
             json_array_append_new(list, json_pack("{s:s, s:I}", "name", name, "count",
-                                                  (json_int_t)copy->counters.messages[i]));
+                                                  (json_int_t)counters->messages[i]));
         }
     }
     return list;
@@ -115,56 +87,19 @@ static json_t *bars_json(const RemoteCounters *counters)
     return list;
 }
 
-static json_t *regions_json(const RemoteCopy *copy)
+static json_t *regions_json(const RemoteRegions *regions)
 {
     json_t *list = json_array();
 
-    for (unsigned i = 0; i < copy->n_regions; i++) {
-        json_array_append_new(list, json_pack("{s:I, s:I}", "gpa", (json_int_t)copy->region[i].gpa,
-                                              "size", (json_int_t)copy->region[i].size));
+    for (unsigned i = 0; i < regions->n; i++) {
+        json_array_append_new(list,
+                              json_pack("{s:I, s:I}", "gpa", (json_int_t)regions->region[i].gpa,
+                                        "size", (json_int_t)regions->region[i].size));
     }
     return list;
 }
 
-static json_t *copy_json(const RemoteCopy *copy)
-{
-    const RemoteCounters *counters = &copy->counters;
-    json_t *info = json_incref(copy->info);
-
-    json_object_set_new(info, "memory-regions", regions_json(copy));
-    json_object_set_new(info, "messages", messages_json(copy));
-    json_object_set_new(info, "config-reads", json_integer(counters->cfg_reads));
-    json_object_set_new(info, "config-writes", json_integer(counters->cfg_writes));
-    json_object_set_new(info, "bars", bars_json(counters));
-    json_object_set_new(info, "interrupts", json_integer(counters->interrupts));
-    json_object_set_new(info, "slowest-turn-ns", json_integer(counters->slowest_turn_ns));
-    json_object_set_new(info, "errors", json_integer(counters->errors));
-    if (counters->last_error[0]) {
-        g_autofree char *valid = g_utf8_make_valid(counters->last_error, -1);
-        json_object_set_new(info, "last-error", json_string(valid));
-    }
-    return info;
-}
-
-static void copied(QmpRequest *req, const GPtrArray *parts)
-{
-    json_t *list = json_array();
-
-    for (unsigned i = 0; i < parts->len; i++) {
-        const CallPart *part = g_ptr_array_index(parts, i);
-        json_array_append_new(list, copy_json(part->data));
-    }
-    qmp_return(req, list);
-}
-
-static void copy_free(void *opaque)
-{
-    RemoteCopy *copy = opaque;
-
-    json_decref(copy->info);
-    g_free(copy);
-}
-
+/* What only the main thread knows. */
 static json_t *known_json(const Object *obj, const Connection *conn)
 {
     const Served *served = obj->state;
@@ -183,27 +118,41 @@ static json_t *known_json(const Object *obj, const Connection *conn)
     return info;
 }
 
+static json_t *remote_json(const Object *obj, const Connection *conn)
+{
+    RemoteMachine *m = connection_machine(conn);
+    const RemoteCounters counters = machine_counters(m);
+    const char *last_error = machine_last_error(m);
+    json_t *info = known_json(obj, conn);
+
+    json_object_set_new(info, "memory-regions", regions_json(machine_regions(m)));
+    json_object_set_new(info, "messages", messages_json(&counters, connection_message_name(conn)));
+    json_object_set_new(info, "config-reads", json_integer(counters.cfg_reads));
+    json_object_set_new(info, "config-writes", json_integer(counters.cfg_writes));
+    json_object_set_new(info, "bars", bars_json(&counters));
+    json_object_set_new(info, "interrupts", json_integer(counters.interrupts));
+    json_object_set_new(info, "slowest-turn-ns", json_integer(counters.slowest_turn_ns));
+    json_object_set_new(info, "errors", json_integer(counters.errors));
+    if (last_error[0]) {
+        g_autofree char *valid = g_utf8_make_valid(last_error, -1);
+        json_object_set_new(info, "last-error", json_string(valid));
+    }
+    return info;
+}
+
 static void do_query_remote(QmpRequest *req)
 {
-    static const CallKind kind = { .run = run_copy, .finish = copied, .release = copy_free };
     const GPtrArray *objects = qmp_system(req)->objects->objects;
-    MonitorCall *call = call_new(req, &kind);
+    json_t *list = json_array();
 
     for (unsigned i = 0; i < objects->len; i++) {
         const Object *obj = g_ptr_array_index(objects, i);
         const Connection *conn = served_connection(obj);
-        RemoteCopy *copy;
-
-        if (!conn) {
-            continue;
+        if (conn) {
+            json_array_append_new(list, remote_json(obj, conn));
         }
-        copy = g_new0(RemoteCopy, 1);
-        copy->machine = connection_machine(conn);
-        copy->message_name = connection_message_name(conn);
-        copy->info = known_json(obj, conn);
-        call_add(call, connection_loop(conn), copy);
     }
-    call_start(call);
+    qmp_return(req, list);
 }
 
 /* clang-format off */

@@ -307,18 +307,18 @@ static int wait_batch(Loop *loop, int64_t ns)
 static void count_turn(Loop *loop, int64_t now)
 {
     if (loop->woke_ns && now - loop->woke_ns > loop->slowest_ns) {
-        loop->slowest_ns = now - loop->woke_ns;
+        __atomic_store_n(&loop->slowest_ns, now - loop->woke_ns, __ATOMIC_RELAXED);
     }
 }
 
 int64_t loop_slowest_turn_ns(const Loop *loop)
 {
-    return loop->slowest_ns;
+    return __atomic_load_n(&loop->slowest_ns, __ATOMIC_RELAXED);
 }
 
 void loop_forget_slowest_turn(Loop *loop)
 {
-    loop->slowest_ns = 0;
+    __atomic_store_n(&loop->slowest_ns, 0, __ATOMIC_RELAXED);
 }
 
 /* Takes the batch and strikes the eventfd out of it; true if that had rung. */

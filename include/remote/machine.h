@@ -14,6 +14,7 @@
 #include "hw/pci/pci-bus.h"
 #include "remote/counters.h"
 #include "remote/iohub.h"
+#include "util/latest.h"
 
 /* The regions and interrupts of a function, numbered as VFIO has them. */
 enum {
@@ -50,7 +51,8 @@ typedef struct RemoteMachine {
     PciDev *dev; /* the one behind this connection */
     IoHub iohub;
     LogLimit limit;
-    RemoteCounters counters; /* as far as they are the machine's own: machine_counters() */
+    RemoteCounters counters;    /* as far as they are the machine's own: machine_counters() */
+    Latest regions, last_error; /* RemoteRegions; text. The main thread looks. */
     /* a drain is in progress, and who waits for it */
     bool draining;
     LoopFn *reset_done, *disconnect_done, *cycle_done; /* or NULL */
@@ -94,6 +96,8 @@ bool machine_mem_replace(RemoteMachine *m, const GuestMap *maps, unsigned n);
 bool machine_mem_map(RemoteMachine *m, const GuestMap *map);
 /* 6. mem_unmap(done). 0 or -errno. */
 int machine_mem_unmap(RemoteMachine *m, uint64_t gpa, uint64_t size, LoopFn *done, void *opaque);
+/* All of it. */
+void machine_mem_clear(RemoteMachine *m);
 /* 7. irq_bind: takes both descriptors; see iohub.h. 0 or -errno, logged. */
 int machine_irq_bind(RemoteMachine *m, int irqfd, int resamplefd);
 /* 7. irq_bind, by index and vector; see iohub.h. Vectors beyond what describe has: -EINVAL. All
@@ -125,8 +129,13 @@ void machine_resume(RemoteMachine *m);
 /* Read-only: what there is. Constant once the machine exists. */
 void machine_describe(RemoteMachine *m, MachineDesc *desc);
 
-/* The counters of the connection, complete. They outlive it, until the next one clears them. */
+/* The counters of the connection, complete. They outlive it, until the next one clears them. Any
+ * thread: each number is whole, though another may be of a moment later. */
 RemoteCounters machine_counters(const RemoteMachine *m);
+/* Main thread. Good until its next call. */
+const RemoteRegions *machine_regions(RemoteMachine *m);
+/* Main thread. The last line that was counted as an error; "": none. Good until its next call. */
+const char *machine_last_error(RemoteMachine *m);
 void machine_counters_clear(RemoteMachine *m);
 /* One line of `-d stats`. */
 void machine_counters_trace(const RemoteMachine *m, RemoteMessageName *name);

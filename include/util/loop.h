@@ -4,9 +4,9 @@
  * hooks that run once at the end of a turn (submission of a turn's I/O).
  *
  * A Loop belongs to the thread that runs it. Every function here must be called on that thread
- * (or before it starts), except loop_post(), loop_call() and loop_quit(), which any thread may
- * call. All callbacks run on the loop's thread. All structs are embedded in the caller's own and
- * must stay where they are while they are registered.
+ * (or before it starts), except loop_post(), loop_call(), loop_quit() and loop_slowest_turn_ns(),
+ * which any thread may call. All callbacks run on the loop's thread. All structs are embedded in
+ * the caller's own and must stay where they are while they are registered.
  *
  * One turn: wait for events (no longer than the next timer; not at all if work is queued; with
  * polling, sources may be looked at and handled first) -> posts -> expired timers -> descriptor
@@ -153,7 +153,7 @@ void loop_poll_del(LoopPoll *poll);
 
 /* The longest that the loop has been at work from one wait to the next, in nanoseconds: descriptors
  * were not looked at meanwhile. Neither waiting nor looking for events counts, nor does the turn
- * under way. Since the loop began, or was told to forget it. */
+ * under way. Since the loop began, or was told to forget it. Any thread may ask. */
 int64_t loop_slowest_turn_ns(const Loop *loop);
 void loop_forget_slowest_turn(Loop *loop);
 

@@ -98,6 +98,7 @@ static void test_sync(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     for (unsigned n = 1; n <= 8; n++) {
         sync_n(f, ram, n);
         g_assert_cmpuint(guest_memory_count(f->m->mem), ==, n);
+        g_assert_cmpuint(machine_regions(f->m)->n, ==, n);
         g_assert_cmpuint(open_fds(), ==, before);
     }
     g_assert_cmpint(guest_memory_write(f->m->mem, 14 * PAGE, "x", 1), ==, 0);
@@ -195,7 +196,7 @@ static void test_counters(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpuint(counters.bar_reads[1], ==, 2);
     g_assert_cmpuint(counters.interrupts, ==, 1);
     g_assert_cmpuint(counters.errors, ==, 0);
-    g_assert_cmpstr(counters.last_error, ==, "");
+    g_assert_cmpstr(machine_last_error(f->m), ==, "");
     g_assert_cmpstr(mpqemu_message_name(MPQ_BAR_READ), ==, "BAR_READ");
     g_assert_null(mpqemu_message_name(MPQ_CMDS));
 }
@@ -207,17 +208,18 @@ static void test_counters_error(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     bar(f, MPQ_BAR_READ, 0xc000, 0, 4, false);
     counters = machine_counters(f->m);
     g_assert_cmpuint(counters.errors, ==, 1);
-    g_assert_cmpstr(counters.last_error, ==, "I/O read of 4 bytes at 0xc000 ignored: no BAR there");
+    g_assert_cmpstr(machine_last_error(f->m), ==,
+                    "I/O read of 4 bytes at 0xc000 ignored: no BAR there");
     g_assert_cmpuint(counters.bar_reads[0], ==, 0);
     put(f, MPQ_CMDS, NULL, 0, NULL, 0);
     counters = machine_counters(f->m); /* it outlives the connection */
     g_assert_cmpuint(f->ended, ==, 1);
     g_assert_cmpuint(counters.errors, ==, 2);
-    g_assert_cmpstr(counters.last_error, ==, "command 8: not a request; connection ended");
+    g_assert_cmpstr(machine_last_error(f->m), ==, "command 8: not a request; connection ended");
     machine_counters_clear(f->m);
     counters = machine_counters(f->m);
     g_assert_cmpuint(counters.messages[MPQ_BAR_READ], ==, 0);
-    g_assert_cmpstr(counters.last_error, ==, "");
+    g_assert_cmpstr(machine_last_error(f->m), ==, "");
 }
 
 /* ---- reset ---- */

@@ -86,6 +86,7 @@ static void test_dma_overlap(Vfu *v, gconstpointer data G_GNUC_UNUSED)
         }
     }
     g_assert_cmpuint(guest_memory_count(v->m->mem), ==, 4);
+    g_assert_cmpuint(machine_regions(v->m)->n, ==, 4);
     g_assert_cmpuint(v->server->dma->len, ==, 5);
 }
 

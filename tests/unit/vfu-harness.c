@@ -79,6 +79,7 @@ void vfu_fini(Vfu *v)
     vfu_settle(v);
     g_assert_cmpuint(v->ended, ==, 1);
     g_assert_cmpuint(guest_memory_count(v->m->mem), ==, 0);
+    g_assert_cmpuint(machine_regions(v->m)->n, ==, 0);
     vfio_user_server_free(v->server);
     machine_free(v->m);
     fake_free(v->fake);
