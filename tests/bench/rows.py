@@ -416,19 +416,25 @@ def group_queries(bench):
     side = replace(side, more=('-qmp', f'unix:{path},server=on,wait=off'))
     order = bench.load('randread', 4096, 16)
     samples = defaultdict(list)
+    commands = ('query-remote', 'query-name')
     with bench.session(side) as session:
         session.ask(order)
         for _ in range(4 * bench.rounds):  # their difference is small
             samples['quiet'].append(thread_cost(session, order))
-            with Asker(path, 1000) as asker:
-                samples['asked'].append(thread_cost(session, order))
-            samples['answers'].append(asker.answers / bench.ms * 1000)
-    for name, title in (('quiet', 'its CPU for a read, page cache, queue depth 16'),
-                        ('asked', 'the same while it is asked')):
-        yield Row(title, 'us', {bench.sides[0].name: median(samples[name]) / 1e3}, 2)
-    more = median([asked / quiet - 1 for asked, quiet in zip(samples['asked'], samples['quiet'])])
-    yield Row('more by', '%', {bench.sides[0].name: 100 * more}, 1, limit=2)
-    yield Row('answers to query-remote', '1/s', {bench.sides[0].name: median(samples['answers'])})
+            for command in commands:
+                with Asker(path, command, 1000) as asker:
+                    samples[command].append(thread_cost(session, order))
+                samples['answers'].append(asker.answers / bench.ms * 1000)
+    name = bench.sides[0].name
+    yield Row('its CPU for a read, page cache, queue depth 16', 'us',
+              {name: median(samples['quiet']) / 1e3}, 2)
+    for command, limit in zip(commands, (2, None)):
+        yield Row(f'the same while it is asked {command}', 'us',
+                  {name: median(samples[command]) / 1e3}, 2)
+        more = median([asked / quiet - 1
+                       for asked, quiet in zip(samples[command], samples['quiet'])])
+        yield Row('more by', '%', {name: 100 * more}, 1, limit=limit)
+    yield Row('answers', '1/s', {name: median(samples['answers'])})
 
 
 def thread_cost(session, order):

@@ -260,10 +260,11 @@ def percentile(share):
 
 
 class Asker(threading.Thread):
-    """Asks a monitor for query-remote so many times a second, and counts the answers."""
+    """Asks a monitor one thing so many times a second, and counts the answers."""
 
-    def __init__(self, path, per_second):
+    def __init__(self, path, command, per_second):
         super().__init__(daemon=True)
+        self.command = command
         self.period = 1 / per_second
         self.answers = 0
         self.ended = threading.Event()
@@ -282,7 +283,7 @@ class Asker(threading.Thread):
     def run(self):
         due = time.monotonic()
         while not self.ended.wait(max(0, due - time.monotonic())):
-            self._ask('query-remote')
+            self._ask(self.command)
             self.answers += 1
             due += self.period
 

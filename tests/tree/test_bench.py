@@ -150,7 +150,7 @@ class Asking(unittest.TestCase):
     def test_counts_answers(self):
         server = threading.Thread(target=self.serve, args=('{"return": []}\n',))
         server.start()
-        asker = sides.Asker(self.path, 1000)
+        asker = sides.Asker(self.path, 'query-name', 1000)
         with asker:
             while asker.answers < 3:
                 self.assertTrue(asker.is_alive())
