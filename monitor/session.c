@@ -43,7 +43,6 @@ const SandboxCalls monitor_sandbox = {
                                { .name = "getpeername" },
                                { .name = "getsockopt" },
                                { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKGETSIZE64) } },
-                               { .name = "lseek" },
                                { .name = "pread64" },
                                { .name = "recvmsg" },
                                { .name = "sendto" },
