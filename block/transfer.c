@@ -8,7 +8,8 @@
  * A short read at the end of the file is completed with zeros: an image may end within its last
  * sector, and one that is truncated while it is in use must not stop the guest. After a short
  * count fstat() says whether that was the end, since with O_DIRECT the next offset would not be
- * aligned and asking once more would only give EINVAL.
+ * aligned and asking once more would only give EINVAL. A block device that ends early is one that
+ * has been taken away, so that is an error.
  *
  * Steps are taken on the loop's thread or a worker's, whoever has the request. The zeros are
  * stored by transfer_complete() on the loop's thread: the buffer may be guest memory, and only
@@ -137,11 +138,15 @@ const struct iovec *transfer_rest(BlockReq *req, unsigned *niov)
     return req->rest;
 }
 
-static bool at_end(int fd, uint64_t pos)
+/* A read at pos has brought nothing, or less than was asked for up to there. */
+static int short_read(int fd, uint64_t pos, bool nothing)
 {
     struct stat st;
 
-    return fd_stat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size <= pos;
+    if (fd_stat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return nothing ? -EIO : TRANSFER_MORE;
+    }
+    return nothing || (uint64_t)st.st_size <= pos ? 0 : TRANSFER_MORE;
 }
 
 int transfer_step(BlockReq *req, int fd, ssize_t res)
@@ -159,7 +164,7 @@ int transfer_step(BlockReq *req, int fd, ssize_t res)
     if (req->op == BLOCK_WRITE) {
         return res ? TRANSFER_MORE : -EIO; /* no progress and no reason: don't spin on it */
     }
-    return !res || at_end(fd, req->offset + req->progress) ? 0 : TRANSFER_MORE;
+    return short_read(fd, req->offset + req->progress, !res);
 }
 
 void transfer_complete(BlockReq *req, int res)

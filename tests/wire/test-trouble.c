@@ -17,9 +17,11 @@
 #include <glib/gstdio.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/loop.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -84,6 +86,8 @@ static void G_GNUC_NORETURN run_as(const char *way, const char *log, char **argv
 
 typedef struct Place {
     char *dir, *image, *log;
+    char *device; /* on the image, or NULL */
+    int device_fd;
     bool mounted;
     BenchProcess remote;
     BenchDriver driver;
@@ -91,7 +95,8 @@ typedef struct Place {
 
 static void spawn(Place *p, const char *way, const char *drive)
 {
-    g_autofree char *option = g_strdup_printf("if=none,id=d,format=raw,file=%s%s", p->image, drive);
+    g_autofree char *option = g_strdup_printf("if=none,id=d,format=raw,file=%s%s",
+                                              p->device ? p->device : p->image, drive);
     const char *argv[] = {
         self,
         "--as",
@@ -207,6 +212,11 @@ static void leave(Place *p, gconstpointer data G_GNUC_UNUSED)
     if (p->remote.pid) {
         bench_finish(&p->remote);
     }
+    if (p->device) {
+        ioctl(p->device_fd, LOOP_CLR_FD, 0);
+        close(p->device_fd);
+        g_free(p->device);
+    }
     g_unlink(p->image);
     if (p->mounted) {
         umount(p->dir);
@@ -295,6 +305,55 @@ static void test_deleted(Place *p, gconstpointer drive)
     expect_bytes(p, CHUNK, CHUNK, 2);
 }
 
+/* A block device on the image. */
+static bool make_device(Place *p)
+{
+    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), image, res = -1;
+
+    p->device_fd = -1;
+    for (int tries = 0; control >= 0 && res < 0 && tries < 10; tries++) { /* others want it, too */
+        g_autofree char *path = g_strdup_printf("/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
+
+        p->device_fd = open(path, O_RDWR | O_CLOEXEC);
+        image = open(p->image, O_RDWR | O_CLOEXEC);
+        res = p->device_fd < 0 ? -1 : ioctl(p->device_fd, LOOP_SET_FD, image);
+        close(image);
+        if (res == 0) {
+            p->device = g_steal_pointer(&path);
+        } else {
+            close(p->device_fd);
+        }
+    }
+    close(control);
+    if (!p->device) {
+        g_test_skip("no loop device to be had");
+    }
+    return p->device != NULL;
+}
+
+/* It is there, and has no blocks any more, as the kernel leaves a disk that is unplugged. */
+static void test_vanished(Place *p, gconstpointer drive)
+{
+    make_image(p, 4 * MIB);
+    if (!make_device(p)) {
+        return;
+    }
+    serve(p, "usual", drive);
+    g_assert_cmpint(transfer(p, false, CHUNK, CHUNK), ==, GOOD);
+    expect_bytes(p, CHUNK, CHUNK, 2);
+    g_assert_cmpint(truncate(p->image, 0), ==, 0);
+    g_assert_cmpint(ioctl(p->device_fd, LOOP_SET_CAPACITY, 0), ==, 0);
+    g_assert_cmpint(transfer(p, true, CHUNK, CHUNK), ==, CHECK_CONDITION);
+    g_assert_cmphex(sense(p), ==, 0x031100); /* MEDIUM ERROR, unrecovered read error */
+    g_assert_cmpint(transfer(p, false, CHUNK, CHUNK), ==, CHECK_CONDITION);
+    g_assert_cmphex(sense(p), !=, 0);
+
+    g_assert_cmpint(truncate(p->image, 4 * MIB), ==, 0);
+    g_assert_cmpint(ioctl(p->device_fd, LOOP_SET_CAPACITY, 0), ==, 0);
+    g_assert_cmpint(transfer(p, false, 2 * CHUNK, CHUNK), ==, GOOD);
+    expect_bytes(p, 2 * CHUNK, CHUNK, 3);
+}
+
 /* Without a ring: the threads engine, and the log says so. */
 static void test_no_io_uring(Place *p, gconstpointer way)
 {
@@ -366,6 +425,10 @@ int main(int argc, char **argv)
     CASE("truncated/io_uring", ",aio=io_uring", test_truncated);
     CASE("truncated/threads", ",aio=threads", test_truncated);
     CASE("deleted", "", test_deleted);
+    CASE("vanished/io_uring", ",aio=io_uring", test_vanished);
+    CASE("vanished/io_uring-direct", ",aio=io_uring,cache=none", test_vanished);
+    CASE("vanished/threads", ",aio=threads", test_vanished);
+    CASE("vanished/threads-direct", ",aio=threads,cache=none", test_vanished);
     CASE("no-io_uring/missing", "no-io-uring", test_no_io_uring);
     CASE("no-io_uring/forbidden", "forbidden-io-uring", test_no_io_uring);
     CASE("no-locked-memory", NULL, test_no_locked_memory);
