@@ -79,5 +79,5 @@ def measure(remote, load, depths, protocol='vfio-user'):
                 figures[depth] = tuple((n - none) / reads
                                        for n, none in zip(counts, idle[1:]))
             return figures
-        except (unittest.SkipTest, guestkit.GuestError, AssertionError) as err:
+        except (unittest.SkipTest, guestkit.GuestError, AssertionError, OSError) as err:
             raise Unavailable(str(err).splitlines()[0]) from err

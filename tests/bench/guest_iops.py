@@ -67,19 +67,21 @@ def _take_turns(guests, rounds):
 
 def _run(folder, load, rounds):
     parts = guestkit.Parts()
-    initrd, disk = folder / 'initrd', folder / 'disk.img'
+    initrd = folder / 'initrd'
+    disks = [folder / 'served.img', folder / 'own.img']  # each is locked by who has it
     guestkit.make_initramfs(parts, initrd, GUEST_INIT, [load])
-    disk.write_bytes(guestkit.payload() * (DISK_SIZE >> 20))
+    for disk in disks:
+        disk.write_bytes(guestkit.payload() * (DISK_SIZE >> 20))
     boot = ['-serial', 'stdio', '-kernel', str(parts.kernel), '-initrd', str(initrd),
             '-append', guestkit.KERNEL_ARGS]
     started = []
     try:
-        server = vfio_user.Server(folder, [disk])
+        server = vfio_user.Server(folder, disks[:1])
         started.append(server)
         server.wait_listening(30)
         guests = {}
         for name, devices, more in (('vfio-user', [server.device(0)], []),
-                                    ('own', [], _own_disk(disk))):
+                                    ('own', [], _own_disk(disks[1]))):
             place = folder / name
             place.mkdir()
             guests[name] = vfio_user.Vm(place, devices, *boot, *more)
@@ -101,5 +103,5 @@ def measure(remote, load, rounds):
     with tempfile.TemporaryDirectory(prefix='mpqbench') as folder:
         try:
             return _run(Path(folder), load, rounds)
-        except (unittest.SkipTest, guestkit.GuestError, AssertionError) as err:
+        except (unittest.SkipTest, guestkit.GuestError, AssertionError, OSError) as err:
             raise Unavailable(str(err).splitlines()[0]) from err

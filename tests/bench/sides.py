@@ -81,7 +81,6 @@ class Process:
         pairs = [socket.socketpair() for _ in disks]
         theirs = [pair[1].fileno() for pair in pairs]
         argv = side.arguments(disks, theirs, drive)
-        self.begun = time.monotonic()
         self.remote = subprocess.Popen(argv, pass_fds=theirs, stdin=subprocess.DEVNULL,
                                        stderr=subprocess.PIPE, text=True)
         self.clients = []
@@ -139,12 +138,27 @@ class Session:
     def _start(self):
         self.close()
         share = 1 if self.side.one_device else len(self.disks)
-        for at in range(0, len(self.disks), share):
-            self.processes.append(
-                Process(self.side, self.client, self.disks[at:at + share], self.drive))
-        for client in self._clients():
-            self._answer(client)
-        self.ready = time.monotonic() - self.processes[0].begun
+        parts = [self.disks[at:at + share] for at in range(0, len(self.disks), share)]
+        self.processes = [self._process(disks) for disks in parts]
+        for at, disks in enumerate(parts):
+            self._greet(at, disks)
+
+    def _process(self, disks):
+        return Process(self.side, self.client, disks, self.drive)
+
+    def _greet(self, at, disks):
+        """One that has ended early is made again alone: of 64, one may well have."""
+        for left in reversed(range(TRIES)):
+            try:
+                for client in self.processes[at].clients:
+                    self._answer(client)
+                return
+            except BenchError as err:
+                if not left:
+                    raise
+                say(f'{err}; again')
+                self.processes[at].close()
+                self.processes[at] = self._process(disks)
 
     def _clients(self):
         return [client for process in self.processes for client in process.clients]
@@ -169,11 +183,10 @@ class Session:
         return dict(zip(words[::2], map(int, words[1::2])))
 
     def _last_words(self, client):
-        said = client.stderr.read().strip()
-        for process in self.processes:
-            process.remote.kill()
-            said += ' / ' + ' / '.join(process.remote.stderr.read().strip().splitlines())
-        return said.strip(' /')
+        process = next(each for each in self.processes if client in each.clients)
+        process.remote.kill()
+        said = [client.stderr.read().strip(), *process.remote.stderr.read().strip().splitlines()]
+        return ' / '.join(said).strip(' /')
 
     def _persist(self, what):
         for left in reversed(range(TRIES)):

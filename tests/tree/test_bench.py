@@ -123,6 +123,31 @@ class Tables(unittest.TestCase):
         self.assertRegex(text, r'(?s)<!-- figures -->\n.*\n<!-- end of figures -->')
 
 
+class Measuring(unittest.TestCase):
+    def rows_of(self, *errors):
+        def group(_):
+            yield rows.Row('t', 'us', {'remote': 1})
+            for error in errors:
+                raise error
+        with contextlib.redirect_stderr(io.StringIO()):
+            return BENCH.measure_group(group, None)
+
+    def test_figures(self):
+        figures, measured = self.rows_of()
+        self.assertTrue(measured)
+        self.assertEqual([row.title for row in figures], ['t'])
+
+    def test_a_group_that_fails_is_told_in_its_table(self):
+        for error in (sides.BenchError('no reply\nmore'), ConnectionResetError('no reply')):
+            figures, measured = self.rows_of(error)
+            self.assertFalse(measured)
+            self.assertEqual([row.title for row in figures], ['not measured: no reply'])
+
+    def test_a_document_without_a_place_is_refused_before_the_run(self):
+        with self.assertRaisesRegex(sides.BenchError, 'nosuch'):
+            BENCH.document_parts(Path('/nosuch'))
+
+
 class Asking(unittest.TestCase):
     def serve(self, answer):
         """A monitor with this answer to everything but the negotiation."""
