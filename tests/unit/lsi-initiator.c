@@ -219,3 +219,35 @@ void li_put_in_flight(LsiTest *t, unsigned n)
         lt_r8(t, LSI_SIST0);
     }
 }
+
+void li_emit_command(LsiTest *t, unsigned id, unsigned len)
+{
+    t->ram[M_MSG_OUT] = 0x80;
+    lt_org(t, LT_SCRIPT);
+    lt_emit(t, I_SELECT_ATN(id), 0);
+    lt_emit(t, I_MOVE(PHASE_MSG_OUT, 1), M_MSG_OUT);
+    lt_emit(t, I_MOVE(PHASE_COMMAND, len), M_CDB);
+}
+
+void li_emit_end(LsiTest *t, uint32_t vector)
+{
+    lt_emit(t, I_MOVE(PHASE_STATUS, 1), M_STATUS);
+    lt_emit(t, I_MOVE(PHASE_MSG_IN, 1), M_MSG_IN);
+    lt_emit(t, I_REG_REG(A_AND, LSI_SCNTL2, 0x7f), 0);
+    lt_emit(t, I_CLEAR(I_ACK), 0);
+    lt_emit(t, I_WAIT_DISC, 0);
+    lt_emit(t, I_INT, vector);
+}
+
+void li_no_attention(LsiTest *t, unsigned id)
+{
+    static const uint8_t tur[6] = { 0 };
+
+    li_put_cdb(t, tur, sizeof(tur));
+    li_emit_command(t, id, 6);
+    li_emit_end(t, 0xaa);
+    lt_run_int(t, LT_SCRIPT, 0xaa);
+    g_assert_cmphex(t->ram[M_STATUS], ==, SCSI_CHECK_CONDITION);
+    lt_run_int(t, LT_SCRIPT, 0xaa);
+    g_assert_cmphex(t->ram[M_STATUS], ==, SCSI_GOOD);
+}

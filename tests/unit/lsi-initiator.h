@@ -23,6 +23,15 @@ void li_put_rw10(LsiTest *t, uint8_t op, uint32_t lba, uint16_t blocks);
 /* What has been read to LT_DATA are these blocks. */
 void li_expect_blocks(LsiTest *t, unsigned disk, uint32_t lba, unsigned blocks);
 
+/* ---- pieces of a script ---- */
+
+/* Begins a script at LT_SCRIPT: SELECT, IDENTIFY without the right to disconnect, CDB. */
+void li_emit_command(LsiTest *t, unsigned id, unsigned cdb_len);
+/* Status, COMMAND COMPLETE, bus free, INT. */
+void li_emit_end(LsiTest *t, uint32_t vector);
+/* TEST UNIT READY until power-on's unit attention is told. */
+void li_no_attention(LsiTest *t, unsigned id);
+
 /* ---- the firmware's script ---- */
 
 /* cmd_len 0: 16, as SeaBIOS; last_len 0: one byte for COMMAND COMPLETE. */

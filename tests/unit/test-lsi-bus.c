@@ -187,6 +187,72 @@ static void test_many_tags(void)
     lt_free(t);
 }
 
+#define TARGETS 4
+#define TAGS 64
+
+/* One data block for each, where the tag and the target say. */
+static uint32_t data_of(unsigned target, unsigned tag)
+{
+    return LT_DATA + (target * TAGS + tag) * 512;
+}
+
+/* 64 commands on each of four targets at once; each comes back with its own data. */
+static void test_depth(void)
+{
+    LsiTest *t = lt_new_ready("lsi53c895a", TARGETS);
+    bool seen[TARGETS][TAGS] = { 0 };
+
+    lt_hold(true);
+    for (unsigned i = 0; i < TARGETS * TAGS; i++) {
+        li_put_rw10(t, 0x28, i, 1);
+        li_put_msg(t, (const uint8_t[]){ 0xc0, 0x20, i / TARGETS }, 3);
+        lt_org(t, LT_SCRIPT);
+        lt_emit(t, I_SELECT_ATN(i % TARGETS), 0);
+        lt_emit(t, I_REG_REG(A_AND, LSI_SCNTL2, 0x7f), 0);
+        lt_emit(t, I_MOVE(PHASE_MSG_OUT, 3), M_MSG_OUT);
+        lt_emit(t, I_MOVE(PHASE_COMMAND, 10), M_CDB);
+        lt_emit(t, I_MOVE(PHASE_MSG_IN, 2), M_MSG_IN);
+        lt_emit(t, I_CLEAR(I_ACK), 0);
+        lt_emit(t, I_WAIT_DISC, 0);
+        lt_emit(t, I_INT, 2);
+        lt_run_int(t, LT_SCRIPT, 2);
+    }
+    g_assert_cmpuint(t->s->n_tasks, ==, TARGETS * TAGS);
+    lt_hold(false);
+    for (unsigned i = 0; i < TARGETS * TAGS; i++) {
+        unsigned target, tag;
+
+        lt_org(t, LT_SCRIPT);
+        lt_emit(t, I_WAIT_RESEL, 0);
+        lt_emit(t, I_MOVE(PHASE_MSG_IN, 3), M_MSG_IN);
+        lt_emit(t, I_INT, 3);
+        lt_run_int(t, LT_SCRIPT, 3);
+        target = lt_r8(t, LSI_SSID) & 0x0f;
+        tag = lt_r8(t, LSI_SIDL);
+        g_assert_cmpuint(target, <, TARGETS);
+        g_assert_cmpuint(tag, <, TAGS);
+        g_assert_false(seen[target][tag]);
+        seen[target][tag] = true;
+        lt_org(t, LT_SCRIPT);
+        lt_emit(t, I_CLEAR(I_ACK), 0);
+        lt_emit(t, I_MOVE(PHASE_DATA_IN, 512), data_of(target, tag));
+        lt_emit(t, I_MOVE(PHASE_STATUS, 1), M_STATUS);
+        lt_emit(t, I_MOVE(PHASE_MSG_IN, 1), M_MSG_IN);
+        lt_emit(t, I_REG_REG(A_AND, LSI_SCNTL2, 0x7f), 0);
+        lt_emit(t, I_CLEAR(I_ACK), 0);
+        lt_emit(t, I_WAIT_DISC, 0);
+        lt_emit(t, I_INT, 4);
+        lt_run(t, LT_SCRIPT);
+        lt_r8(t, LSI_DSTAT);
+        lt_r8(t, LSI_SIST0);
+        g_assert_cmphex(lt_r32(t, LSI_DSPS), ==, 4);
+        g_assert_cmphex(t->ram[data_of(target, tag) + 511], ==,
+                        lt_pattern(target, tag * TARGETS + target));
+    }
+    g_assert_cmpuint(t->s->n_tasks, ==, 0);
+    lt_free(t);
+}
+
 /* Two tagged commands fail at depth two: each REQUEST SENSE finds what its own command left, though
  * the second was on its way before the status of the first was told. */
 static void test_sense_at_depth(void)
@@ -328,6 +394,7 @@ int main(int argc, char **argv)
     g_test_add_func("/lsi/bus/reselect-races-select", test_reselect_races_select);
     g_test_add_func("/lsi/bus/no-disc-priv", test_no_disc_priv);
     g_test_add_func("/lsi/bus/many-tags", test_many_tags);
+    g_test_add_func("/lsi/bus/depth-64-256", test_depth);
     g_test_add_func("/lsi/bus/udc", test_udc);
     g_test_add_func("/lsi/bus/sense-at-depth", test_sense_at_depth);
     g_test_add_func("/lsi/msg/negotiation", test_negotiation);

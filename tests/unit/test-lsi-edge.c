@@ -404,84 +404,6 @@ static void test_lines(void)
     lt_free(t);
 }
 
-#define TARGETS 4
-#define TAGS 64
-
-/* One data block for each, where the tag and the target say. */
-static uint32_t data_of(unsigned target, unsigned tag)
-{
-    return LT_DATA + (target * TAGS + tag) * 512;
-}
-
-/* 64 commands on each of four targets at once; each comes back with its own data. */
-static void test_depth(void)
-{
-    LsiTest *t = lt_new("lsi53c895a", TARGETS);
-    bool seen[TARGETS][TAGS] = { 0 };
-
-    t->ram[M_MSG_OUT] = 0x80;
-    for (unsigned i = 0; i < TARGETS; i++) { /* power-on's unit attention: TEST UNIT READY */
-        memset(t->ram + M_CDB, 0, 16);
-        lt_org(t, LT_SCRIPT);
-        lt_emit(t, I_SELECT_ATN(i), 0);
-        lt_emit(t, I_MOVE(PHASE_MSG_OUT, 1), M_MSG_OUT);
-        lt_emit(t, I_MOVE(PHASE_COMMAND, 6), M_CDB);
-        lt_emit(t, I_MOVE(PHASE_STATUS, 1), M_BYTES);
-        lt_emit(t, I_MOVE(PHASE_MSG_IN, 1), M_BYTES);
-        lt_emit(t, I_INT, 1);
-        lt_run_int(t, LT_SCRIPT, 1);
-    }
-    lt_hold(true);
-    for (unsigned i = 0; i < TARGETS * TAGS; i++) {
-        put_read(t, i, 1);
-        put_msg(t, (const uint8_t[]){ 0xc0, 0x20, i / TARGETS }, 3);
-        lt_org(t, LT_SCRIPT);
-        lt_emit(t, I_SELECT_ATN(i % TARGETS), 0);
-        lt_emit(t, I_REG_REG(A_AND, LSI_SCNTL2, 0x7f), 0);
-        lt_emit(t, I_MOVE(PHASE_MSG_OUT, 3), M_MSG_OUT);
-        lt_emit(t, I_MOVE(PHASE_COMMAND, 10), M_CDB);
-        lt_emit(t, I_MOVE(PHASE_MSG_IN, 2), M_BYTES);
-        lt_emit(t, I_CLEAR(I_ACK), 0);
-        lt_emit(t, I_WAIT_DISC, 0);
-        lt_emit(t, I_INT, 2);
-        lt_run_int(t, LT_SCRIPT, 2);
-    }
-    g_assert_cmpuint(t->s->n_tasks, ==, TARGETS * TAGS);
-    lt_hold(false);
-    for (unsigned i = 0; i < TARGETS * TAGS; i++) {
-        unsigned target, tag;
-
-        lt_org(t, LT_SCRIPT);
-        lt_emit(t, I_WAIT_RESEL, 0);
-        lt_emit(t, I_MOVE(PHASE_MSG_IN, 3), M_BYTES);
-        lt_emit(t, I_INT, 3);
-        lt_run_int(t, LT_SCRIPT, 3);
-        target = lt_r8(t, LSI_SSID) & 0x0f;
-        tag = lt_r8(t, LSI_SIDL);
-        g_assert_cmpuint(target, <, TARGETS);
-        g_assert_cmpuint(tag, <, TAGS);
-        g_assert_false(seen[target][tag]);
-        seen[target][tag] = true;
-        lt_org(t, LT_SCRIPT);
-        lt_emit(t, I_CLEAR(I_ACK), 0);
-        lt_emit(t, I_MOVE(PHASE_DATA_IN, 512), data_of(target, tag));
-        lt_emit(t, I_MOVE(PHASE_STATUS, 1), M_BYTES);
-        lt_emit(t, I_MOVE(PHASE_MSG_IN, 1), M_BYTES + 1);
-        lt_emit(t, I_REG_REG(A_AND, LSI_SCNTL2, 0x7f), 0);
-        lt_emit(t, I_CLEAR(I_ACK), 0);
-        lt_emit(t, I_WAIT_DISC, 0);
-        lt_emit(t, I_INT, 4);
-        lt_run(t, LT_SCRIPT);
-        lt_r8(t, LSI_DSTAT);
-        lt_r8(t, LSI_SIST0);
-        g_assert_cmphex(lt_r32(t, LSI_DSPS), ==, 4);
-        g_assert_cmphex(t->ram[data_of(target, tag) + 511], ==,
-                        lt_pattern(target, tag * TARGETS + target));
-    }
-    g_assert_cmpuint(t->s->n_tasks, ==, 0);
-    lt_free(t);
-}
-
 /* ---- interrupts ---- */
 
 /* ISTAT1.SI holds back what is new; what is being served stays until it is. */
@@ -607,7 +529,6 @@ int main(int argc, char **argv)
     g_test_add_func("/lsi/known/tag-replaced-4494dec8c2", test_tag_replaced);
     g_test_add_func("/lsi/msg/attributes", test_attributes);
     g_test_add_func("/lsi/bus/lines", test_lines);
-    g_test_add_func("/lsi/bus/depth-64-256", test_depth);
     g_test_add_func("/lsi/irq/synchronous-disable", test_synchronous_disable);
     g_test_add_func("/lsi/address/table-index", test_table_index);
     g_test_add_func("/lsi/address/selectors", test_selectors);

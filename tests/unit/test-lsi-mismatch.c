@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Phase mismatch at the LSI, by interrupt and by jump, and what of a move is left then; 64-bit
+ * Phase mismatch at the LSI, by interrupt and by jump, and what is left of a move then; 64-bit
  * moves.
  */
 #include "lsi-initiator.h"
