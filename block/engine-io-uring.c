@@ -11,9 +11,9 @@
  *   pending --hook--> in the ring --completion--> block_complete()
  *      \--cancel--> -ECANCELED       \--short, EINTR--> pending     \--EAGAIN--> threads engine
  *
- * Buffered reads are first tried with file_io_try(): a hit costs less than a ring entry. Discards,
- * zeroes, changes of size and what a ring refuses with EAGAIN go to an instance of the threads
- * engine, made when the first one comes.
+ * Buffered reads are first tried with file_io_try(): a hit costs less than a ring entry. What is
+ * neither read, write nor flush, and what a ring refuses with EAGAIN, goes to an instance of the
+ * threads engine, made when the first one comes.
  *
  * The ring can do nothing but read, write, sync and cancel, and only on this file, which is its
  * only registered one: it is created disabled, restricted, then enabled. So it's no way round a
@@ -421,7 +421,7 @@ static void uring_stop(BlockEngine *e)
 
 static void uring_submit(BlockEngine *e, BlockReq *req)
 {
-    if (req->op == BLOCK_DISCARD || req->op == BLOCK_WRITE_ZEROES || req->op == BLOCK_RESIZE) {
+    if (req->op != BLOCK_READ && req->op != BLOCK_WRITE && req->op != BLOCK_FLUSH) {
         to_helper(e, req);
     } else if (file_io_try(&e->io, req)) {
         finish(req, 0);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What each request is in system calls, for worker threads, which may block: preadv2 and pwritev2
- * (FUA is RWF_DSYNC), fdatasync, fallocate and ftruncate for files, BLKDISCARD and BLKZEROOUT for
- * block devices.
- * The io_uring engine leaves discards and zeroes to it as well: they are rare, and the ioctls have
- * no place in a ring.
+ * (FUA is RWF_DSYNC), fdatasync, fallocate, ftruncate and lseek for files, BLKDISCARD and
+ * BLKZEROOUT for block devices.
+ * The io_uring engine leaves all but reads, writes and flushes to it as well: they are rare, and
+ * have no place in a ring.
  *
  * Zeroes: if the space may be given back, a hole; else a range that stays allocated; where the
  * file system or device has neither, zeros are written. A discard that the kernel can't do is no
@@ -37,6 +37,7 @@ const SandboxCalls file_io_sandbox = {
                                     { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKDISCARD) } },
                                     { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKSSZGET) } },
                                     { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKZEROOUT) } },
+                                    { .name = "lseek" },
                                     { .name = "preadv2" },
                                     { .name = "pwritev2" },
                                     { .name = NULL } },
@@ -213,6 +214,29 @@ static int run_resize(const FileIo *io, const BlockReq *req)
     return res;
 }
 
+/* A hole, or space that was never written, reads as zeros. Where the file system can't tell, and on
+ * a block device, all is data. */
+static int run_status(const FileIo *io, BlockReq *req)
+{
+    const off_t begin = (off_t)req->offset, end = begin + (off_t)req->bytes;
+    off_t data, hole;
+
+    req->status = BLOCK_ALLOCATED;
+    req->known = req->bytes;
+    if (io->blkdev) {
+        return 0;
+    }
+    data = lseek(io->fd, begin, SEEK_DATA);
+    if (data > begin || (data < 0 && errno == ENXIO)) { /* the latter: no data up to the end */
+        req->status |= BLOCK_ZERO;
+        req->known = (uint64_t)(data < 0 ? end : MIN(data, end)) - req->offset;
+    } else if (data == begin) {
+        hole = lseek(io->fd, begin, SEEK_HOLE);
+        req->known = (uint64_t)(hole > begin ? MIN(hole, end) : end) - req->offset;
+    }
+    return 0;
+}
+
 int file_io_run(const FileIo *io, BlockReq *req)
 {
     int res;
@@ -231,6 +255,7 @@ int file_io_run(const FileIo *io, BlockReq *req)
     case BLOCK_RESIZE:
         return run_resize(io, req);
     case BLOCK_STATUS:
+        return run_status(io, req);
     case BLOCK_N_OPS:
         break;
     }

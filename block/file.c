@@ -134,6 +134,7 @@ static bool find_size(BlockNode *node, const FileState *s, int fd, const struct 
     if (!S_ISBLK(st->st_mode)) {
         node->size = ((uint64_t)st->st_size + SECTOR - 1) / SECTOR * SECTOR;
         node->can_grow = true;
+        node->has_status = true;
         return true;
     }
     if (ioctl(fd, BLKGETSIZE64, &node->size) < 0) {

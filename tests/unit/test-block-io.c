@@ -152,6 +152,55 @@ static void test_discard(Disk *d, gconstpointer data G_GNUC_UNUSED)
     }
 }
 
+/* By sector, whether it is told to read as zeros. */
+static void read_status(Disk *d, uint64_t begin, bool zero[SIZE / 512])
+{
+    for (uint64_t at = begin; at < SIZE;) {
+        Req r = { 0 };
+        unsigned pending = 1;
+
+        r.pending = &pending;
+        req_submit(d->node, &r, BLOCK_STATUS, at, NULL, SIZE - at, 0);
+        wait_zero(d->loop, &pending);
+        g_assert_cmpint(r.req.res, ==, 0);
+        g_assert_cmphex(r.req.status & BLOCK_ALLOCATED, ==, BLOCK_ALLOCATED);
+        g_assert_cmpuint(r.req.known, >, 0);
+        g_assert_cmpuint(r.req.known, <=, SIZE - at);
+        for (uint64_t end = at + r.req.known; at < end; at++) {
+            zero[at / 512] = r.req.status & BLOCK_ZERO;
+        }
+    }
+}
+
+/* Holes of a sparse file, as far as its file system tells: never where there is data. */
+static void test_status(Disk *d, gconstpointer data G_GNUC_UNUSED)
+{
+    const unsigned begin = SIZE / 2, end = begin + 65536;
+    g_autofree uint8_t *buf = g_malloc(end - begin);
+    int fd = open(d->path, O_RDONLY | O_CLOEXEC);
+    bool holes = lseek(fd, 0, SEEK_DATA) < 0, zero[SIZE / 512];
+
+    close(fd);
+    NEEDS_DISK(d);
+    read_status(d, 0, zero);
+    g_assert_cmpint(zero[0], ==, holes);
+    g_assert_cmpint(zero[SIZE / 512 - 1], ==, holes);
+    fill(buf, end - begin, 5);
+    g_assert_cmpint(do_io(d->node, BLOCK_WRITE, begin, buf, end - begin), ==, 0);
+    read_status(d, 0, zero);
+    for (unsigned i = begin / 512; i < end / 512; i++) {
+        g_assert_false(zero[i]);
+    }
+    g_assert_cmpint(zero[0], ==, holes);
+    g_assert_cmpint(zero[SIZE / 512 - 1], ==, holes);
+    read_status(d, begin + 512, zero); /* from the midst of what is written */
+    g_assert_false(zero[begin / 512 + 1]);
+    g_assert_cmpint(zero[SIZE / 512 - 1], ==, holes);
+    g_assert_cmpint(do_io(d->node, BLOCK_DISCARD, begin, NULL, end - begin), ==, 0);
+    read_status(d, 0, zero);
+    g_assert_cmpint(zero[begin / 512], ==, holes);
+}
+
 static void test_end_of_file(Disk *d, gconstpointer data G_GNUC_UNUSED)
 {
     g_autofree uint8_t *src = g_malloc(SIZE), *dst = g_malloc(SIZE);
@@ -426,6 +475,7 @@ int main(int argc, char **argv)
         { "many-parts", test_many_parts },
         { "large", test_large },
         { "discard", test_discard },
+        { "status", test_status },
         { "end-of-file", test_end_of_file },
         { "bounds", test_bounds },
         { "read-now", test_read_now },
