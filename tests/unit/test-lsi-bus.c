@@ -60,6 +60,43 @@ static void test_reselect(void)
     lt_free(t);
 }
 
+/* A script that leaves SDU set: that the bus goes free after DISCONNECT and COMMAND COMPLETE is not
+ * unexpected. */
+static void test_legal_disconnect(void)
+{
+    static const uint8_t msg[] = { 0xc0, 0x20, 0x77 };
+    LsiTest *t = lt_new_ready("lsi53c895a", 1);
+
+    li_put_msg(t, msg, sizeof(msg));
+    li_put_rw10(t, 0x28, 11, 1);
+    lt_hold(true);
+    lt_org(t, LT_SCRIPT);
+    lt_emit(t, I_SELECT_ATN(0), 0);
+    lt_emit(t, I_MOVE(PHASE_MSG_OUT, 3), M_MSG_OUT);
+    lt_emit(t, I_MOVE(PHASE_COMMAND, 10), M_CDB);
+    lt_emit(t, I_MOVE(PHASE_MSG_IN, 2), M_MSG_IN);
+    lt_emit(t, I_CLEAR(I_ACK), 0);
+    lt_emit(t, I_WAIT_DISC, 0);
+    lt_emit(t, I_INT, V_DISCONNECTED);
+    lt_emit(t, I_WAIT_RESEL, 0);
+    lt_emit(t, I_MOVE(PHASE_MSG_IN, 3), M_MSG_IN);
+    lt_emit(t, I_CLEAR(I_ACK), 0);
+    lt_emit(t, I_MOVE(PHASE_DATA_IN, 512), LT_DATA);
+    lt_emit(t, I_MOVE(PHASE_STATUS, 1), M_STATUS);
+    lt_emit(t, I_MOVE(PHASE_MSG_IN, 1), M_MSG_IN);
+    lt_emit(t, I_CLEAR(I_ACK), 0);
+    lt_emit(t, I_WAIT_DISC, 0);
+    lt_emit(t, I_INT, V_COMPLETE);
+    lt_run(t, LT_SCRIPT);
+    g_assert_cmphex(lt_r8(t, LSI_SCNTL2) & SCNTL2_SDU, ==, SCNTL2_SDU);
+    g_assert_cmphex(li_vector(t), ==, V_DISCONNECTED);
+    lt_hold(false);
+    lt_run(t, LT_SCRIPT + 7 * 8);
+    g_assert_cmphex(li_vector(t), ==, V_COMPLETE);
+    li_expect_blocks(t, 0, 11, 1);
+    lt_free(t);
+}
+
 /* SIGP while commands are out: WAIT RESELECT takes its alternate, and nothing is lost. */
 static void test_sigp_while_waiting(void)
 {
@@ -390,6 +427,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/lsi/bus/tagged-read-write", test_tagged_read_write);
     g_test_add_func("/lsi/bus/reselect", test_reselect);
+    g_test_add_func("/lsi/bus/legal-disconnect", test_legal_disconnect);
     g_test_add_func("/lsi/bus/sigp-while-waiting", test_sigp_while_waiting);
     g_test_add_func("/lsi/bus/reselect-races-select", test_reselect_races_select);
     g_test_add_func("/lsi/bus/no-disc-priv", test_no_disc_priv);
