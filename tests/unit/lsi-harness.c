@@ -243,6 +243,11 @@ static void on_idle(void *opaque)
     *(bool *)opaque = true;
 }
 
+bool lt_no_tasks(LsiTest *t)
+{
+    return t->s->n_tasks == 0;
+}
+
 void lt_settle(LsiTest *t)
 {
     int64_t end = loop_now_ns() + 10 * INT64_C(1000000000);

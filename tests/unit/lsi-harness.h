@@ -66,6 +66,8 @@ void lt_wait_stop(LsiTest *t);
 void lt_run(LsiTest *t, uint32_t dsp);
 /* Turns the loop until cond() holds; fails after 10 s. */
 void lt_until(LsiTest *t, bool (*cond)(LsiTest *t));
+/* Such a condition: no command is alive, nor waited for since it was cancelled. */
+bool lt_no_tasks(LsiTest *t);
 /* A few turns without waiting. */
 void lt_turns(LsiTest *t, unsigned n);
 /* Keeps reads and writes of all disks back, or lets them go on. */
@@ -74,7 +76,7 @@ void lt_hold(bool on);
  * have been since. */
 void lt_at_hand(uint64_t end);
 unsigned lt_reads_now(void);
-/* Nothing is in flight any more. */
+/* Drains the device as a disconnection does: what was alive is cancelled, nothing is in flight. */
 void lt_settle(LsiTest *t);
 
 /* The state, with the device standing still; loading it, into a device at power-on. */

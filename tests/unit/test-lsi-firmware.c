@@ -78,8 +78,7 @@ static void test_q7_abandon(void)
     g_assert_cmphex(lt_r8(t, LSI_SIST0), ==, SIST0_MA);
     li_put_cdb(t, tur, 6);
     li_firmware_good(t, (Firmware){ 0 });
-    lt_settle(t);
-    g_assert_cmpuint(t->s->n_tasks, ==, 0);
+    lt_until(t, lt_no_tasks);
     lt_free(t);
 }
 
