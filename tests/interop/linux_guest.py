@@ -8,6 +8,8 @@ No test here depends on time but for one thing: whatever does not end within the
 hangs, and fails.
 """
 
+import collections
+import errno
 import hashlib
 import re
 import socket
@@ -203,6 +205,10 @@ class GuestCase(InteropCase):
     def tearDown(self):
         self.assertIsNone(self.machine.remote.poll(), 'the remote is gone')
 
+    def log_results(self, on=True):
+        """Has Linux log each command that has ended otherwise than well, and its CDB."""
+        self.vm.run(f'echo {1 << 12 if on else 0} > /proc/sys/dev/scsi/logging_level')
+
     def check_log(self, usual=re.compile('$^')):
         """Nothing in the kernel's log since the last look but what is usual here."""
         log = self.vm.run('dmesg -c')
@@ -216,13 +222,15 @@ class Load:
     def __init__(self, vm, *options, disks=DISKS, cd=True):
         self.vm, self.disks, self.cd = vm, disks, cd
         self.wanted = 0
+        self.status = None  # fio's, when it has ended
         jobs = ' '.join(f'--name={name} --filename=/dev/{name}' for name in disks)
         vm.run('touch /tmp/reading; rm -f /tmp/sums')
         if cd:
             vm.run('while [ -e /tmp/reading ]; do sha256sum /dev/sr0 >> /tmp/sums 2>&1; done & :')
         vm.run(f'fio --output=/tmp/fio --eta=never --thread --direct=1 --ioengine=libaio '
                f'--iodepth={DEPTH} --bsrange=4k-64k --rw=randwrite --verify=crc32c '
-               f'--verify_fatal=1 --randseed=1 {" ".join(options)} {jobs} & echo $! > /tmp/pid')
+               f'--verify_fatal=1 --continue_on_error=io --error_dump=1 --randseed=1 '
+               f'{" ".join(options)} {jobs} 2> /dev/null & echo $! > /tmp/pid')
 
     def running(self):
         return self.vm.try_run('kill -0 $(cat /tmp/pid)')[0] == 0
@@ -240,12 +248,24 @@ class Load:
         self.wanted = 128  # fio's own for an end by SIGINT
         self.vm.run('kill -INT $(cat /tmp/pid)')
 
-    def wait(self, cd_errors=0):
-        """What is wrong, as text; empty if nothing is. So many reads of the CD may have failed."""
-        status, _ = self.vm.try_run('wait $(cat /tmp/pid)')
+    def wait_end(self):
+        if self.status is None:
+            self.status, _ = self.vm.try_run('wait $(cat /tmp/pid)')
+
+    def wait(self, cd_errors=0, aborted=None):
+        """What is wrong, as text; empty if nothing is.
+
+        So many reads of the CD may have failed; and of the disks just what Linux gave up, as
+        aborted_extents() finds it.
+        """
+        aborted = aborted or {}
+        self.wait_end()
         said = self.vm.run('cat /tmp/fio')
-        fio_ok = status == self.wanted and said.count('err= 0') == len(self.disks)
-        wrong = [] if fio_ok else [said]
+        ends = dict(re.findall(r'^(\w+): \(groupid=\d+, jobs=1\): err= *(\d+)', said, re.M))
+        wanted = {name: str(errno.EIO) if name in aborted else '0' for name in self.disks}
+        wrong = [said] if ends != wanted or self.status != self.wanted else []
+        if failed_extents(said) != aborted:
+            wrong.append(f'failed for fio: {failed_extents(said)}; given up by Linux: {aborted}')
         return '\n'.join(wrong + (self._wrong_cd(cd_errors) if self.cd else []))
 
     def _wrong_cd(self, cd_errors):
@@ -255,3 +275,28 @@ class Load:
         failed = [line for line in sums if not line.startswith(cd)]
         wrong = [line for line in failed if len(failed) > cd_errors or 'error' not in line]
         return wrong + ([] if len(sums) > len(failed) else ['no CD'])
+
+
+def failed_extents(said):
+    """The sectors of each disk that fio says it could not read or write."""
+    failed = collections.defaultdict(set)
+    for name, offset, size in re.findall(
+            r'io_u error on file /dev/(\w+): .*offset=(\d+), buflen=(\d+)', said):
+        first = int(offset) // 512
+        failed[name].update(range(first, first + int(size) // 512))
+    return dict(failed)
+
+
+def aborted_extents(log):
+    """The sectors of each disk whose commands Linux gave up, from its log since log_results()."""
+    extents = collections.defaultdict(set)
+    aborted = set()
+    for unit, tag, what in re.findall(r'sd 0:0:(\d):0: \[\w+\] (tag#\d+) (.*)', log):
+        if 'hostbyte=DID_ABORT' in what:
+            aborted.add((unit, tag))
+        elif what.startswith('CDB: ') and (unit, tag) in aborted:
+            aborted.remove((unit, tag))
+            cdb = bytes.fromhex(what.rpartition(') ')[2])  # READ(10) or WRITE(10)
+            first, count = int.from_bytes(cdb[2:6], 'big'), int.from_bytes(cdb[7:9], 'big')
+            extents[f'disk{unit}'].update(range(first, first + count))
+    return dict(extents)

@@ -8,7 +8,8 @@ test_linux_load_slow.py the same for longer.
 import re
 import unittest
 
-from linux_guest import CD_SIZE, DEPTH, DISKS, SECTORS, START, GuestCase, Load, complaints
+from linux_guest import (CD_SIZE, DEPTH, DISKS, SECTORS, START, GuestCase, Load, aborted_extents,
+                         complaints)
 
 # A command and its exit status as sg3_utils(8) has them, and a pattern that its output has.
 # 5: illegal request, 9: invalid opcode, 2: not ready, 14: miscompare, 22: LBA out of range.
@@ -100,10 +101,16 @@ CD_ROWS = [
 # error: the read that meets it fails.
 CD_RESET = (r'|\[sr0\] tag#\d+ (FAILED Result: hostbyte=DID_OK|Sense Key : Unit Attention|'
             r'Add\. Sense: .* occurred)|I/O error,? (on )?dev sr0,')
+# How commands end at a reset, in a log of results. Of the bus or the host: they are tried again,
+# however often; of a target: see ResetCases.
+RETRIED = (r'|\[s[dr]\w\] tag#\d+ (Done: \w+ Result: hostbyte=DID_(OK|REQUEUE|RESET) |'
+           r'Sense Key : Unit Attention|Add\. Sense: .* occurred)')
+ABORTED = r'|\[sd\w\] tag#\d+ (Done: SUCCESS|FAILED) Result: hostbyte=DID_ABORT |I/O error, dev sd'
 RESETS = {
-    '-d': re.compile(START.pattern + r'|DEVICE RESET operation|has been reset'),
-    '-b': re.compile(START.pattern + CD_RESET + r'|BUS RESET operation|SCSI BUS reset detected'),
-    '-H': re.compile(START.pattern + CD_RESET + r'|HOST RESET operation'),
+    '-d': re.compile(START.pattern + RETRIED + ABORTED + r'|DEVICE RESET operation|has been reset'),
+    '-b': re.compile(START.pattern + RETRIED + CD_RESET +
+                     r'|BUS RESET operation|SCSI BUS reset detected'),
+    '-H': re.compile(START.pattern + RETRIED + CD_RESET + r'|HOST RESET operation'),
 }
 
 
@@ -167,6 +174,11 @@ class ResetCases:
     progress: it stands still for ever (scsi_dec_host_busy() of 6.1), should an interrupt come at
     that moment. With two it completes them later. Without its APIC, as behind the proxy under TCG,
     it has one.
+
+    A reset of one target loses what the target had taken and not yet answered: sym53c8xx completes
+    such commands with DID_ABORT, which Linux reports as an I/O error and never tries again (as it
+    does those that it had not sent yet, and all of them after a reset of the bus or the host). How
+    many there are depends on how fast the disks are. fio has to be told of just these.
     """
 
     cpus = 2
@@ -175,12 +187,15 @@ class ResetCases:
         load = Load(self.vm, '--size=16M', '--time_based', '--runtime=1000', '--verify_backlog=64')
         try:
             load.wait_progress()
+            self.log_results()
             self.vm.run(f'sg_reset {how} /dev/sg-id1')
             load.wait_progress()  # it goes on
         finally:
             load.end()
-            wrong = load.wait(cd_errors=0 if how == '-d' else 1)
+            load.wait_end()
+            self.log_results(False)
             log = self.vm.run('dmesg -c')
+            wrong = load.wait(0 if how == '-d' else 1, aborted_extents(log))
         self.assertEqual(wrong, '')
         self.check_reset(log, how)
 

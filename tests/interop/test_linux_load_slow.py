@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The load of test_linux_load.py for long, and resets of all kinds again and again in it.
 
-$LOAD_SECONDS is how long each of the two goes on, 600 unless it says otherwise.
+$LOAD_SECONDS is how long each of them goes on, 600 unless it says otherwise.
 """
 
 import os
 import unittest
 
 import test_linux_load as load
-from linux_guest import GuestCase, Load, complaints
+from linux_guest import DISKS, GuestCase, Load, aborted_extents, complaints
 
 SECONDS = int(os.environ.get('LOAD_SECONDS', '600'))
 
 
-class LinuxLoadSlow(GuestCase):
+class Cases:
     cpus = load.ResetCases.cpus
 
     @classmethod
@@ -26,26 +26,52 @@ class LinuxLoadSlow(GuestCase):
         return Load(self.vm, '--size=32M', '--time_based', f'--runtime={SECONDS}',
                     '--verify_backlog=256')
 
+    def reset(self, kinds):
+        """Resets of these kinds until the load has ended; returns what Linux gave up for them.
+
+        After each one all disks go on: no command meets two of them.
+        """
+        running = self.begin()
+        self.log_results()
+        log, rounds = '', 0
+        while running.running():
+            how = kinds[rounds % len(kinds)]
+            self.vm.run(f'sg_reset {how} /dev/sg-id{rounds % len(DISKS)}')
+            log += self.vm.run('dmesg -c') + '\n'
+            rounds += 1
+            if running.running():
+                running.wait_progress()
+        running.wait_end()
+        self.log_results(False)
+        log += self.vm.run('dmesg -c')
+        aborted = aborted_extents(log)
+        self.comment(f'{rounds} resets, {sum(map(len, aborted.values()))} sectors given up')
+        self.assertEqual(running.wait(rounds, aborted), '')
+        self.assertEqual([line for line in complaints(log)
+                          if not any(load.RESETS[how].search(line) for how in kinds)], [])
+        self.assertGreater(rounds, 3)
+        return aborted
+
+    def test_resets(self):
+        self.reset(sorted(load.RESETS))
+
+
+class LinuxLoadSlow(Cases, GuestCase):
     def test_load(self):
         self.assertEqual(self.begin().wait(), '')
         self.check_log()
 
-    def test_resets(self):
-        running = self.begin()
-        log, rounds = '', 0
-        while running.running():
-            how = sorted(load.RESETS)[rounds % len(load.RESETS)]
-            self.vm.run(f'sg_reset {how} /dev/sg-id{rounds % 4}')
-            said = self.vm.run('dmesg -c')
-            log += said
-            rounds += 1
-            if running.running():
-                running.wait_progress()
-        self.comment(f'{rounds} resets')
-        self.assertEqual(running.wait(cd_errors=rounds), '')
-        self.assertEqual([line for line in complaints(log + self.vm.run('dmesg -c'))
-                          if not any(how.search(line) for how in load.RESETS.values())], [])
-        self.assertGreater(rounds, 3)
+
+class LinuxLoadSlowDisks(Cases, GuestCase):
+    """With disks so slow that most commands have been taken and not answered at any time."""
+
+    @classmethod
+    def devices(cls, folder):
+        return [f'{option},throttling.iops-total=40' if 'id=disk' in option else option
+                for option in super().devices(folder)]
+
+    def test_device_resets(self):
+        self.assertEqual(sorted(self.reset(['-d'])), sorted(DISKS))
 
 
 if __name__ == '__main__':
