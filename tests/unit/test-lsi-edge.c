@@ -406,6 +406,55 @@ static void test_lines(void)
 
 /* ---- interrupts ---- */
 
+/* A timer that was armed since `since` will fire in 125 us << (code - 1), 16 times that if scaled. */
+static void expect_timer(const LoopTimer *timer, int64_t since, unsigned code, bool scaled)
+{
+    int64_t ns = (INT64_C(125000) << (code - 1)) * (scaled ? 16 : 1);
+
+    g_assert_true(loop_timer_armed(timer));
+    g_assert_cmpint(timer->deadline_ns, >=, since + ns);
+    g_assert_cmpint(timer->deadline_ns, <=, loop_now_ns() + ns);
+}
+
+/* STIME0 and STIME1: all codes of GEN; those of HTH, which only runs while the target makes the
+ * initiator wait. */
+static void test_timer_codes(void)
+{
+    LsiTest *t = new_working("lsi53c895a");
+
+    for (unsigned v = 1; v < 32; v++) {
+        const unsigned code = v & 0x0f, scale = v & 0x10 ? STIME1_GENSF : 0;
+        int64_t now = loop_now_ns();
+
+        lt_w8(t, LSI_STIME1, 0);
+        lt_w8(t, LSI_STIME1, code | scale);
+        if (code) {
+            expect_timer(&t->s->gen_timer, now, code, scale);
+        } else {
+            g_assert_false(loop_timer_armed(&t->s->gen_timer));
+        }
+    }
+    lt_w8(t, LSI_STIME1, 0);
+    lt_hold(true);
+    for (unsigned scale = 0; scale < 2; scale++) {
+        int64_t now = loop_now_ns();
+
+        lt_w8(t, LSI_STIME0, 0xf0);
+        lt_w8(t, LSI_STIME1, scale ? STIME1_HTHSF : 0);
+        put_read(t, 9, 1);
+        put_msg(t, (const uint8_t[]){ 0x80 }, 1);
+        emit_select(t, 1, true);
+        lt_emit(t, I_MOVE(PHASE_DATA_IN, 512), LT_DATA);
+        g_assert_false(loop_timer_armed(&t->s->hth_timer));
+        lt_start(t, LT_SCRIPT);
+        lt_turns(t, 4);
+        g_assert_cmpint(t->s->st.run, ==, LSI_WAIT_MOVE);
+        expect_timer(&t->s->hth_timer, now, 0x0f, scale);
+        lt_w8(t, LSI_ISTAT0, ISTAT0_SRST);
+    }
+    lt_free(t);
+}
+
 /* ISTAT1.SI holds back what is new; what is being served stays until it is. */
 static void test_synchronous_disable(void)
 {
@@ -529,6 +578,7 @@ int main(int argc, char **argv)
     g_test_add_func("/lsi/known/tag-replaced-4494dec8c2", test_tag_replaced);
     g_test_add_func("/lsi/msg/attributes", test_attributes);
     g_test_add_func("/lsi/bus/lines", test_lines);
+    g_test_add_func("/lsi/irq/timer-codes", test_timer_codes);
     g_test_add_func("/lsi/irq/synchronous-disable", test_synchronous_disable);
     g_test_add_func("/lsi/address/table-index", test_table_index);
     g_test_add_func("/lsi/address/selectors", test_selectors);
