@@ -2,6 +2,7 @@
 """The RBD driver against a Ceph cluster of one monitor and one OSD, whose data is in memory. It
 lives in a folder of its own, on a port that was free, and its processes are ended by their pids."""
 
+import json
 import os
 import shutil
 import socket
@@ -185,6 +186,33 @@ class Ceph(unittest.TestCase):
                 self.assertIn('sandbox: widened for rbd by ', said)
                 self.assertNotIn('is not allowed', said)
         self.assertEqual(process.returncode, 0)
+
+    def test_resized_under_the_sandbox(self):
+        self.cluster.run('rbd', 'create', '--size', '1M', 'pool/grows')
+        path = self.cluster.folder / 'qmp'
+        with socket.socket(socket.AF_UNIX) as listener, subprocess.Popen(
+                [os.environ['QEMU_REMOTE'], '-qmp', f'unix:{path},server=on,wait=off',
+                 '-drive', f'if=none,id=d,format=raw,file=rbd:pool/grows:conf={self.cluster.conf}'],
+                stderr=subprocess.PIPE, text=True) as process:
+            self.addCleanup(process.kill)
+            deadline = time.monotonic() + 60
+            while listener.connect_ex(str(path)):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.05)
+            with listener.makefile('rw') as monitor:
+                monitor.readline()
+                for command, arguments in (('qmp_capabilities', {}),
+                                           ('block_resize', {'device': 'd', 'size': 3 * MIB}),
+                                           ('quit', {})):
+                    monitor.write(json.dumps({'execute': command, 'arguments': arguments}) + '\n')
+                    monitor.flush()
+                    self.assertEqual(json.loads(monitor.readline()), {'return': {}})
+            said = process.communicate(timeout=60)[1]
+        self.assertIn('sandbox: widened for rbd by ', said)
+        self.assertNotIn('is not allowed', said)
+        self.assertEqual(process.returncode, 0)
+        self.assertIn(f'"size":{3 * MIB}', self.cluster.run('rbd', 'info', '--format', 'json',
+                                                            'pool/grows'))
 
 
 if __name__ == '__main__':
