@@ -83,7 +83,7 @@ static void *wait_for_signals(void *opaque)
     log_line(NULL, "terminating on signal %u from pid %u", info.ssi_signo, info.ssi_pid);
     main_post(asked_main, signals);
     if (!wait_over(signals, -1, SIGNALS_END_MS)) {
-        log_line(NULL, "not done after %d ms, some I/O does not end; what was not written is lost",
+        log_line(NULL, "not done after %d ms: some I/O does not end, and may be lost",
                  SIGNALS_END_MS);
         signals->ops->give_up(signals->opaque);
         _exit(EXIT_UNFINISHED);
