@@ -210,21 +210,6 @@ class Running(FileCase):
         self.assertNotIn('not ready', said)
         self.assertFalse((self.folder / 'vm-ran').exists())
 
-    def test_all_gone_after_sigterm(self):
-        """Both ignore what they are asked; neither outlives the launcher."""
-        stubborn = 'trap "" TERM; echo $$ > {}; while :; do sleep 0.05; done'
-        pids = [self.folder / 'remote.pid', self.folder / 'vm.pid']
-        argv = self.argv(*(stubborn.format(pid) for pid in pids))
-        with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as process:
-            end = time.monotonic() + self.deadline
-            while not all(p.exists() and p.read_text() for p in pids) and time.monotonic() < end:
-                time.sleep(0.01)
-            process.terminate()
-            self.assertEqual(process.wait(self.deadline), 128 + signal.SIGTERM)
-        for pid in pids:
-            with self.assertRaises(ProcessLookupError):
-                os.kill(int(pid.read_text()), 0)
-
     def test_pinned(self):
         cpu = max(os.sched_getaffinity(0))
         out = self.folder / 'cpus'
