@@ -357,7 +357,7 @@ int main(int argc, char **argv)
 {
     static const Case cases[] = {
         { "backlog", test_backlog },
-    { "one-by-one", test_one_by_one },
+        { "one-by-one", test_one_by_one },
         { "cancel", test_cancel },
         { "cancel-waiting", test_cancel_waiting },
         { "cancel-started", test_cancel_started },
