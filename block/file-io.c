@@ -34,6 +34,7 @@ const SandboxCalls file_io_sandbox = {
     .module = "file I/O",
     .calls = (const SandboxCall[]){ { .name = "fallocate" },
                                     { .name = "fdatasync" },
+                                    { .name = "ftruncate" },
                                     { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKDISCARD) } },
                                     { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKSSZGET) } },
                                     { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKZEROOUT) } },

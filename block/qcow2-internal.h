@@ -157,7 +157,7 @@ struct Qcow2Op {
     uint64_t want, got; /* clusters to allocate */
     uint64_t cluster;   /* the first that was */
     uint64_t guest;     /* whose L2 table is needed */
-    Qcow2Step *allocated, *table_there, *synced, *zeroed;
+    Qcow2Step *allocated, *table_there, *synced, *zeroed, *flushed;
     int result; /* of the write of the data */
     uint64_t grow_blocks, grow_clusters;
     uint8_t *grow_buf;
@@ -196,7 +196,10 @@ struct Qcow2State {
     bool append_only;    /* refcounts are not to be trusted: allocate at the end, free nothing */
     bool lazy;           /* refcounts are written when the image is closed */
     bool dirty;          /* the bit in the header is set, by us */
-    bool data_unflushed; /* new entries name clusters that had other data before */
+    bool data_unflushed; /* new entries name what a flush has to make sure of first */
+    bool no_ahead;       /* the file can't be made longer ahead */
+    uint64_t flush_end;  /* the file's size when the flush began that is under way */
+    uint64_t stable_end; /* that a power cut leaves of it */
     uint64_t free_from;  /* cluster index: all before it are in use */
     uint64_t fresh;      /* offset: from here on the file has never been written */
     GArray *frees;       /* of Qcow2Free */

@@ -18,8 +18,9 @@
  * Lazy refcounts: refcount blocks and table stay in memory until the image is closed, or the cache
  * is full of them. Before anything is written that they would have to precede, the dirty bit is set
  * in the header, with a flush; closing clears it. With the bit there L2 tables need no flush in
- * front if the clusters they name have only ever had this data or nothing, so an allocation costs
- * one flush.
+ * front if the clusters they name have only ever had this data or nothing, and lie where the file
+ * reaches for sure. So that they do, the file is made longer ahead, once in a while; closing cuts
+ * off what is left. Then an allocation costs one flush.
  *
  * A cluster that nobody has any more is discarded in the file before it can be taken again.
  */
@@ -27,6 +28,7 @@
 #include <errno.h>
 
 #define FREES_MAX 1024
+#define AHEAD (4u << 20) /* bytes */
 
 /* ---- what there is to do ---- */
 
@@ -54,6 +56,13 @@ static bool mark_due(const Qcow2State *s)
 static bool l2_dirty(const Qcow2State *s)
 {
     return s->l2_cache.n_dirty > 0;
+}
+
+static bool ahead_due(const Qcow2State *s)
+{
+    return s->lazy && (s->dirty || mark_due(s)) && !s->no_ahead && s->file->can_grow &&
+           s->file->driver->can_resize && l2_dirty(s) && s->fresh > s->stable_end &&
+           s->file->size < s->fresh + AHEAD;
 }
 
 static bool l1_dirty(const Qcow2State *s)
@@ -98,9 +107,36 @@ static void step_done(Qcow2Op *op, int res)
     sync_next(op, res);
 }
 
+static void file_flushed(Qcow2Op *op, int res)
+{
+    Qcow2State *s = op->s;
+
+    if (!res) {
+        s->stable_end = s->flush_end;
+        s->data_unflushed = false;
+    }
+    op->flushed(op, res);
+}
+
 static void flush_file(Qcow2Op *op, Qcow2Step *step)
 {
-    qcow2_op_buf(op, BLOCK_FLUSH, 0, 0, NULL, 0, step);
+    op->flushed = step;
+    op->s->flush_end = op->s->file->size;
+    qcow2_op_buf(op, BLOCK_FLUSH, 0, 0, NULL, 0, file_flushed);
+}
+
+/* ---- a longer file ---- */
+
+static void ahead_done(Qcow2Op *op, int res)
+{
+    op->s->no_ahead = res < 0;
+    step_done(op, 0);
+}
+
+/* All that is being written lies before `fresh`, as clusters are taken in the lane. */
+static void grow_ahead(Qcow2Op *op)
+{
+    qcow2_op_buf(op, BLOCK_RESIZE, 0, 0, NULL, op->s->fresh + AHEAD, ahead_done);
 }
 
 /* ---- the dirty bit ---- */
@@ -110,7 +146,6 @@ static void mark_stable(Qcow2Op *op, int res)
     if (!res) {
         op->s->h.incompatible |= QCOW2_INCOMPAT_DIRTY;
         op->s->dirty = true;
-        op->s->data_unflushed = false;
     }
     step_done(op, res);
 }
@@ -147,7 +182,6 @@ static void write_l2(Qcow2Op *op, int res)
     if (res < 0) {
         sync_end(op, res);
     } else {
-        op->s->data_unflushed = false;
         qcow2_cache_write(&op->s->l2_cache, cache_written, op);
     }
 }
@@ -348,6 +382,7 @@ static const struct SyncStep {
     bool (*needed)(const Qcow2State *s);
     void (*run)(Qcow2Op *op);
 } steps[] = {
+    { ahead_due, grow_ahead },
     { mark_due, mark_dirty },
     { refcounts_due, write_refcounts },
     { reftable_due, flush_write_reftable },

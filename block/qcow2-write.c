@@ -149,7 +149,8 @@ static void link_entries(Qcow2Op *op, int res)
 {
     Qcow2State *s = op->s;
 
-    s->data_unflushed = s->data_unflushed || !op->fresh || !op->from_zeros;
+    s->data_unflushed = s->data_unflushed || !op->fresh || !op->from_zeros ||
+                        op->host + (op->n << s->h.cluster_bits) > s->stable_end;
     while (!res && op->linked < op->n) {
         uint64_t host = op->host + (op->linked << s->h.cluster_bits);
         Qcow2Slice *slice;

@@ -454,7 +454,13 @@ static int write_back(BlockNode *node)
     for (unsigned i = 0; i < 3 && !res && qcow2_is_dirty(s); i++) {
         res = block_setup_io(node, BLOCK_FLUSH, 0, NULL, 0);
     }
-    return res || !s->dirty || s->corrupt || qcow2_is_dirty(s) ? res : clear_dirty(s);
+    if (res || !s->dirty || s->corrupt || qcow2_is_dirty(s)) {
+        return res;
+    }
+    if (s->file->can_grow && s->file->driver->can_resize && s->file->size > s->fresh) {
+        block_setup_io(s->file, BLOCK_RESIZE, 0, NULL, s->fresh); /* it may also stay */
+    }
+    return clear_dirty(s);
 }
 
 static void qcow2_close(BlockNode *node)
