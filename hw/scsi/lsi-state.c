@@ -179,7 +179,9 @@ static void fields_parse(LsiState *st, StreamIn *in)
 
 static int64_t timer_left(const LoopTimer *timer)
 {
-    return loop_timer_armed(timer) ? MAX(timer->deadline_ns - loop_now_ns(), 1) : 0;
+    int64_t left = timer->deadline_ns - loop_now_ns(); /* once: MAX() takes its arguments twice */
+
+    return loop_timer_armed(timer) ? MAX(left, 1) : 0;
 }
 
 static void task_save(const Lsi *s, const LsiTask *t, GByteArray *out)
