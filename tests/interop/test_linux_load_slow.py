@@ -26,31 +26,41 @@ class Cases:
         return Load(self.vm, '--size=32M', '--time_based', f'--runtime={SECONDS}',
                     '--verify_backlog=256')
 
-    def reset(self, kinds):
-        """Resets of these kinds until the load has ended; returns what Linux gave up for them.
+    def reset_under_load(self, kinds, first):
+        """Resets of these kinds until a load has ended; returns how many, and what was given up.
 
-        After each one all disks go on: no command meets two of them.
+        Before each one all disks have gone on: no command meets two of them.
         """
         running = self.begin()
-        self.log_results()
         log, rounds = '', 0
+        running.wait_progress()
         while running.running():
-            how = kinds[rounds % len(kinds)]
-            self.vm.run(f'sg_reset {how} /dev/sg-id{rounds % len(DISKS)}')
+            number = first + rounds
+            how = kinds[number % len(kinds)]
+            self.vm.run(f'sg_reset {how} /dev/sg-id{number % len(DISKS)}')
             log += self.vm.run('dmesg -c') + '\n'
             rounds += 1
-            if running.running():
-                running.wait_progress()
+            running.wait_progress()
         running.wait_end()
-        self.log_results(False)
         log += self.vm.run('dmesg -c')
         aborted = aborted_extents(log)
         self.comment(f'{rounds} resets, {sum(map(len, aborted.values()))} sectors given up')
         self.assertEqual(running.wait(rounds, aborted), '')
         self.assertEqual([line for line in complaints(log)
                           if not any(load.RESETS[how].search(line) for how in kinds)], [])
-        self.assertGreater(rounds, 3)
-        return aborted
+        return rounds, aborted
+
+    def reset(self, kinds):
+        """Each kind, and on each disk; where a load is too short for that, under more of them."""
+        done, given_up = 0, set()
+        self.log_results()
+        self.addCleanup(self.log_results, False)
+        while done < len(DISKS):
+            rounds, aborted = self.reset_under_load(kinds, done)
+            self.assertGreater(rounds, 0)
+            done += rounds
+            given_up |= set(aborted)
+        return given_up
 
     def test_resets(self):
         self.reset(sorted(load.RESETS))
@@ -63,7 +73,7 @@ class LinuxLoadSlow(Cases, GuestCase):
 
 
 class LinuxLoadSlowDisks(Cases, GuestCase):
-    """With disks so slow that most commands have been taken and not answered at any time."""
+    """With disks so slow that at most times commands have been taken and not answered."""
 
     @classmethod
     def devices(cls, folder):
@@ -71,7 +81,7 @@ class LinuxLoadSlowDisks(Cases, GuestCase):
                 for option in super().devices(folder)]
 
     def test_device_resets(self):
-        self.assertEqual(sorted(self.reset(['-d'])), sorted(DISKS))
+        self.assertNotEqual(self.reset(['-d']), set())
 
 
 if __name__ == '__main__':
