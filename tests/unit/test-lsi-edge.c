@@ -406,7 +406,7 @@ static void test_lines(void)
 
 /* ---- interrupts ---- */
 
-/* A timer armed since `since` will fire in 125 us << (code - 1), 16 times that if scaled. */
+/* A timer armed since then will fire in 125 us << (code - 1), 16 times that if scaled. */
 static void expect_timer(const LoopTimer *timer, int64_t since, unsigned code, bool scaled)
 {
     int64_t ns = (INT64_C(125000) << (code - 1)) * (scaled ? 16 : 1);
