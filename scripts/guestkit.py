@@ -192,6 +192,9 @@ def _fetch_newer(cache):
     cache.mkdir(parents=True, exist_ok=True)
     uri, suite = _debian_archive()
     with tempfile.TemporaryDirectory(prefix="mpqapt") as folder:
+        # apt makes what is below these, but not them.
+        for name in ("state", "cache"):
+            (Path(folder) / name).mkdir()
         sources = Path(folder) / "sources.list"
         sources.write_text(f"deb [signed-by={DEBIAN_KEYS}] {uri} {suite} main\n")
         apt = [f"-oDir::Etc::SourceList={sources}", "-oDir::Etc::SourceParts=/dev/null",
