@@ -529,6 +529,12 @@ static void qcow2_describe(const BlockNode *node, BlockDetails *details)
     memcpy(details->facts, facts, details->n_facts * sizeof(facts[0]));
 }
 
+/* The file is made longer ahead for lazy refcounts, and cut when it is closed. */
+const SandboxCalls qcow2_sandbox = {
+    .module = "qcow2",
+    .calls = (const SandboxCall[]){ { .name = "ftruncate" }, { .name = NULL } },
+};
+
 const BlockDriver block_qcow2_driver = {
     .name = "qcow2",
     .state_size = sizeof(Qcow2State),

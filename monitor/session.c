@@ -39,6 +39,7 @@ const SandboxCalls monitor_sandbox = {
         (const SandboxCall[]){ { .name = "epoll_create1" },
                                { .name = "eventfd2" },
                                { .name = "fcntl", .args = { SANDBOX_EQUALS(1, F_DUPFD_CLOEXEC) } },
+                               { .name = "ftruncate" },
                                { .name = "getpeername" },
                                { .name = "getsockopt" },
                                { .name = "ioctl", .args = { SANDBOX_EQUALS(1, BLKGETSIZE64) } },

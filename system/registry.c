@@ -161,9 +161,15 @@ static const SandboxCalls *const sandbox[] = {
     &iohub_sandbox,
     &link_sandbox,
 #endif
+#ifdef CONFIG_BLOCK_HOLES
+    &file_holes_sandbox,
+#endif
 #ifdef CONFIG_BLOCK_FILE
     &file_io_sandbox,
     &image_lock_sandbox,
+#endif
+#ifdef CONFIG_BLOCK_QCOW2
+    &qcow2_sandbox,
 #endif
 #ifdef CONFIG_IO_URING
     &io_uring_sandbox,

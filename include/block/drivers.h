@@ -15,6 +15,9 @@ extern const BlockDriver block_null_co_driver;      /* null-co */
 extern const BlockDriver block_blkdebug_driver;     /* blkdebug */
 extern const BlockDriver block_blklogwrites_driver; /* blklogwrites */
 
+/* What images of it need where they are files, also of those that come later. */
+extern const SandboxCalls qcow2_sandbox;
+
 /* In modules. */
 extern const BlockDriver block_nbd_driver; /* nbd */
 extern const BlockDriver block_rbd_driver; /* rbd */

@@ -42,6 +42,7 @@ extern const BlockEngineType block_engine_threads;
 extern const BlockEngineType block_engine_io_uring;
 
 extern const SandboxCalls file_io_sandbox;
+extern const SandboxCalls file_holes_sandbox;
 extern const SandboxCalls io_uring_sandbox;
 extern const SandboxCalls image_lock_sandbox;
 
