@@ -402,7 +402,7 @@ bool system_start(System *sys, int argc, char **argv, GError **errp)
 
 int system_run(System *sys)
 {
-    if (!is_over(sys)) {
+    while (!is_over(sys)) { /* what was dispatched beside the end may have begun something */
         g_main_loop_run(sys->main_loop);
     }
     if (!sys->board && sys->objects->violation) {

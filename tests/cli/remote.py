@@ -114,8 +114,10 @@ class RemoteCase(unittest.TestCase):
 
     def ends(self, process, status=0):
         """Waits for the end, and returns what was on standard error."""
-        self.assertEqual(process.wait(DEADLINE), status)
-        return process.stderr.read()
+        ended = process.wait(DEADLINE)
+        said = process.stderr.read()
+        self.assertEqual(ended, status, said)
+        return said
 
     def run_remote(self, *argv, fds=()):
         return subprocess.run([self.binary, *argv], pass_fds=fds, stdin=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ from qmp import LSI, QmpCase
 
 READ = bytes([0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0])
 WRITE = bytes([0x2a, 0, 0, 0, 0, 0, 0, 0, 8, 0])
+ENDS = 20  # of processes, until a query has come at the very moment
 
 # The arguments of each command; those that aren't here take none. A command that isn't known here
 # and takes some fails the test.
@@ -253,6 +254,20 @@ class States(QmpCase):
         self.qmp.send('{"execute":"system_reset"}{"execute":"query-block"}{"execute":"stop"}')
         self.load.guest.sock.shutdown(socket.SHUT_RDWR)
         self.ends(self.process)
+
+    def test_queries_at_the_end(self):
+        """Queries go on while the process ends: one may come beside what ends it."""
+        for _ in range(ENDS):
+            try:
+                self.load.guest.sock.shutdown(socket.SHUT_RDWR)
+                while self.process.poll() is None:
+                    self.qmp.send('{"execute":"query-block"}')
+            except OSError:
+                pass
+            self.ends(self.process)
+            self.load.stop()
+            self.doCleanups()
+            self.setUp()
 
 
 if __name__ == '__main__':
