@@ -214,7 +214,6 @@ static int run_resize(const FileIo *io, const BlockReq *req)
     return res;
 }
 
-/* Before the list above: what is allowed first stays so. */
 const SandboxCalls file_holes_sandbox = {
     .module = "holes",
     .calls = (const SandboxCall[]){ { .name = "lseek" }, { .name = NULL } },

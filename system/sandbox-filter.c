@@ -103,12 +103,22 @@ static bool add_call(scmp_filter_ctx ctx, const char *module, const SandboxCall 
            error_set(errp, "%s: system call '%s': %s", module, call->name, g_strerror(-err));
 }
 
+static bool add_calls(scmp_filter_ctx ctx, const SandboxCalls *calls, bool allowed, GError **errp)
+{
+    for (const SandboxCall *call = calls->calls; call->name; call++) {
+        if (allowed == !call->answer && !add_call(ctx, calls->module, call, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What one module is allowed no other takes away by an answer: libseccomp keeps the first. */
 static bool add_needs(scmp_filter_ctx ctx, const SandboxNeeds *needs, GError **errp)
 {
-    for (unsigned i = 0; i < needs->calls->len; i++) {
-        const SandboxCalls *calls = g_ptr_array_index(needs->calls, i);
-        for (const SandboxCall *call = calls->calls; call->name; call++) {
-            if (!add_call(ctx, calls->module, call, errp)) {
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; i < needs->calls->len; i++) {
+            if (!add_calls(ctx, g_ptr_array_index(needs->calls, i), pass == 0, errp)) {
                 return false;
             }
         }
