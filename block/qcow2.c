@@ -122,21 +122,20 @@ static void settle_geometry(Qcow2State *s)
     s->units = extended ? 32 : 1;
     s->unit_size = s->cluster_size / s->units;
     s->rb_bits = s->h.cluster_bits + 3 - s->h.refcount_order;
+}
+
+static bool read_refcounts(BlockNode *node, Qcow2State *s, GError **errp)
+{
     s->reftable_size = (uint64_t)s->h.reftable_clusters << (s->h.cluster_bits - 3);
+    s->reftable =
+        read_table(node, "the refcount table", s->h.reftable_offset, s->reftable_size, errp);
+    return s->reftable && qcow2_areas_init(s, image_name(node), errp);
 }
 
 static bool read_tables(BlockNode *node, Qcow2State *s, GError **errp)
 {
     s->l1 = read_table(node, "the L1 table", s->h.l1_offset, s->h.l1_size, errp);
-    if (!s->l1) {
-        return false;
-    }
-    if (node->read_only) {
-        return true;
-    }
-    s->reftable =
-        read_table(node, "the refcount table", s->h.reftable_offset, s->reftable_size, errp);
-    return s->reftable != NULL && qcow2_areas_init(s, image_name(node), errp);
+    return s->l1 && (node->read_only || read_refcounts(node, s, errp));
 }
 
 /* As QEMU does with a dirty image, if that is all that is wrong with it. */
@@ -165,10 +164,7 @@ static bool repair(BlockNode *node, Qcow2State *s, GError **errp)
              image_name(node));
     qcow2_areas_fini(s);
     g_free(s->reftable);
-    s->reftable_size = (uint64_t)s->h.reftable_clusters << (s->h.cluster_bits - 3);
-    s->reftable =
-        read_table(node, "the refcount table", s->h.reftable_offset, s->reftable_size, errp);
-    return s->reftable && qcow2_areas_init(s, image_name(node), errp);
+    return read_refcounts(node, s, errp);
 }
 
 /* ---- options ---- */
