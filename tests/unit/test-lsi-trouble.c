@@ -7,6 +7,18 @@
 
 #include <string.h>
 
+/* The script sends msg to target 0, which disconnects for good; then vector. */
+static void emit_message(LsiTest *t, const uint8_t *msg, unsigned len, uint32_t vector)
+{
+    li_put_msg(t, msg, len);
+    lt_org(t, LT_SCRIPT);
+    lt_emit(t, I_SELECT_ATN(0), 0);
+    lt_emit(t, I_REG_REG(A_AND, LSI_SCNTL2, 0x7f), 0);
+    lt_emit(t, I_MOVE(PHASE_MSG_OUT, len), M_MSG_OUT);
+    lt_emit(t, I_WAIT_DISC, 0);
+    lt_emit(t, I_INT, vector);
+}
+
 /* CVE-2022-0216 and commit 5297a0fc65's bug: any permutation of abort-type messages in one MSG OUT,
  * with none, one and many requests alive. Under ASan this is the use-after-free test. */
 static void test_abort_messages(void)
@@ -25,13 +37,7 @@ static void test_abort_messages(void)
                 msg[n++] = perm % 3;
             }
         }
-        li_put_msg(t, msg, n);
-        lt_org(t, LT_SCRIPT);
-        lt_emit(t, I_SELECT_ATN(0), 0);
-        lt_emit(t, I_REG_REG(A_AND, LSI_SCNTL2, 0x7f), 0);
-        lt_emit(t, I_MOVE(PHASE_MSG_OUT, n), M_MSG_OUT);
-        lt_emit(t, I_WAIT_DISC, 0);
-        lt_emit(t, I_INT, 0x55);
+        emit_message(t, msg, n, 0x55);
         lt_run(t, LT_SCRIPT);
         g_assert_cmphex(li_vector(t), ==, 0x55);
         g_assert_cmphex(lt_r8(t, LSI_ISTAT0) & ISTAT0_CON, ==, 0);
@@ -54,13 +60,7 @@ static void test_abort_tag(void)
     li_put_in_flight(t, 3);
     g_assert_cmpuint(t->s->n_tasks, ==, 3);
     left = 3;
-    li_put_msg(t, msg, sizeof(msg));
-    lt_org(t, LT_SCRIPT);
-    lt_emit(t, I_SELECT_ATN(0), 0);
-    lt_emit(t, I_REG_REG(A_AND, LSI_SCNTL2, 0x7f), 0);
-    lt_emit(t, I_MOVE(PHASE_MSG_OUT, sizeof(msg)), M_MSG_OUT);
-    lt_emit(t, I_WAIT_DISC, 0);
-    lt_emit(t, I_INT, 0x56);
+    emit_message(t, msg, sizeof(msg), 0x56);
     lt_run_int(t, LT_SCRIPT, 0x56);
     for (LsiTask *k = t->s->tasks; k; k = k->next) {
         g_assert_cmpuint(k->req.tag, !=, 1);
@@ -137,13 +137,7 @@ static void test_device_reset(void)
     li_put_rw10(t, 0x28, 40, 2);
     lt_run_int(t, d.start, V_DISCONNECTED);
     g_assert_cmpuint(t->s->n_tasks, ==, 4);
-    li_put_msg(t, reset, sizeof(reset));
-    lt_org(t, LT_SCRIPT);
-    lt_emit(t, I_SELECT_ATN(0), 0);
-    lt_emit(t, I_REG_REG(A_AND, LSI_SCNTL2, 0x7f), 0);
-    lt_emit(t, I_MOVE(PHASE_MSG_OUT, sizeof(reset)), M_MSG_OUT);
-    lt_emit(t, I_WAIT_DISC, 0);
-    lt_emit(t, I_INT, 0x57);
+    emit_message(t, reset, sizeof(reset), 0x57);
     lt_run_int(t, LT_SCRIPT, 0x57);
     lt_hold(false);
     lt_run(t, d.reselect);
