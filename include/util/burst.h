@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Whether a submission should wait a moment for the next request: arithmetic without a clock, so
- * that it can be tested step by step.
+ * that it can be tested step by step. Times are of loop_now_ns(). On one thread.
  */
 #ifndef UTIL_BURST_H
 #define UTIL_BURST_H
@@ -21,6 +21,7 @@ void burst_begin(Burst *b, int64_t came);
 int64_t burst_wait_ns(const Burst *b);
 /* Such a wait has ended; hit: more came within it. */
 void burst_waited(Burst *b, bool hit);
+/* What there was has been submitted, from begin to end. */
 void burst_submitted(Burst *b, int64_t begin, int64_t end);
 
 #endif
