@@ -12,6 +12,11 @@
  * What could spin is refused or dropped: the same eventfd for both ends, a resample descriptor
  * that can't be read although it is readable, or stays readable however often it is read.
  *
+ * A loop that looks for messages before it sleeps asks for other descriptors only now and then, and
+ * an EOI must not wait for that: so one of the last interrupt is taken before the next is signalled
+ * (else that would wait for it, automasked, or be signalled twice), and one that comes while the
+ * line is up is found by the same looks.
+ *
  * Automasked INTx (vfio-user) differs in one thing: a signal leaves the line `unacked`, and until
  * that is taken back, by a message or by the resample descriptor, no further one is sent. It is
  * set before the descriptor is written, as the answer may come at once; and it belongs to that
@@ -106,36 +111,19 @@ static void take_back(IoHub *hub)
     }
 }
 
-void iohub_set_level(IoHub *hub, bool level)
-{
-    bool was = hub->level;
-
-    hub->level = level;
-    if (level && !was) {
-        signal_irqfd(hub);
-    } else if (was && !level) {
-        take_back(hub);
-    }
-}
-
-void iohub_mask(IoHub *hub, bool masked)
-{
-    hub->masked = masked;
-    if (!masked) {
-        hub->unacked = false;
-    }
-    if (hub->level) {
-        signal_irqfd(hub);
-    }
-}
-
 /* --- resample --- */
+
+static void clear_resamplefd(IoHub *hub)
+{
+    loop_fd_del(&hub->watch);
+    loop_poll_del(&hub->poll);
+    fd_clear(&hub->resamplefd);
+}
 
 static void drop_resamplefd(IoHub *hub, const char *why)
 {
     log_line(loop_name(hub->loop), "resample descriptor dropped: %s", why);
-    loop_fd_del(&hub->watch);
-    fd_clear(&hub->resamplefd);
+    clear_resamplefd(hub);
 }
 
 /* Empties the counter. False if there was nothing in it, or if it was dropped. */
@@ -162,19 +150,71 @@ static bool take_resample(IoHub *hub)
     return false;
 }
 
-static void on_resample(void *opaque, uint32_t events G_GNUC_UNUSED)
+static void end_automask(IoHub *hub)
 {
-    IoHub *hub = opaque;
+    if (hub->automask) {
+        hub->masked = hub->unacked = false;
+    }
+}
 
+/* False if there was none. */
+static bool look_for_eoi(IoHub *hub)
+{
     if (!take_resample(hub)) {
-        return;
+        return false;
     }
     if (hub->before_resample) {
         hub->before_resample(hub->opaque);
     }
     trace(IRQ, "%s: resample, line %d", loop_name(hub->loop), hub->level);
-    if (hub->automask) {
-        hub->masked = hub->unacked = false;
+    end_automask(hub);
+    if (hub->level) {
+        signal_irqfd(hub);
+    }
+    return true;
+}
+
+static void on_resample(void *opaque, uint32_t events G_GNUC_UNUSED)
+{
+    look_for_eoi(opaque);
+}
+
+/* With the line down there is nothing that could not wait. */
+static bool on_poll(void *opaque)
+{
+    IoHub *hub = opaque;
+
+    return hub->level && look_for_eoi(hub);
+}
+
+/* --- the line --- */
+
+/* Of the interrupt before this one. */
+static void take_last_eoi(IoHub *hub)
+{
+    if (hub->resamplefd >= 0 && take_resample(hub)) {
+        end_automask(hub);
+    }
+}
+
+void iohub_set_level(IoHub *hub, bool level)
+{
+    bool was = hub->level;
+
+    hub->level = level;
+    if (level && !was) {
+        take_last_eoi(hub);
+        signal_irqfd(hub);
+    } else if (was && !level) {
+        take_back(hub);
+    }
+}
+
+void iohub_mask(IoHub *hub, bool masked)
+{
+    hub->masked = masked;
+    if (!masked) {
+        hub->unacked = false;
     }
     if (hub->level) {
         signal_irqfd(hub);
@@ -218,16 +258,28 @@ static int check_pair(int irqfd, int resamplefd)
     return ret;
 }
 
-static void set_resamplefd(IoHub *hub, int fd)
+/* Takes fd (-1: none); -errno if it can't be watched, and there is none then. */
+static int set_resamplefd(IoHub *hub, int fd)
 {
-    loop_fd_del(&hub->watch);
-    fd_clear(&hub->resamplefd);
+    int ret;
+
+    clear_resamplefd(hub);
+    if (fd < 0) {
+        return 0;
+    }
     hub->resamplefd = fd;
+    ret = loop_fd_add(hub->loop, &hub->watch, fd, EPOLLIN, on_resample, hub);
+    if (ret < 0) {
+        fd_clear(&hub->resamplefd);
+        return ret;
+    }
+    loop_poll_add(hub->loop, &hub->poll, on_poll, hub);
+    return 0;
 }
 
 static void unbind_intx(IoHub *hub)
 {
-    set_resamplefd(hub, -1);
+    clear_resamplefd(hub);
     fd_clear(&hub->irqfd);
     hub->masked = hub->automask = hub->unacked = false;
 }
@@ -243,19 +295,18 @@ int iohub_bind(IoHub *hub, int irqfd, int resamplefd)
 {
     int ret = irqfd >= 0 ? check_pair(irqfd, resamplefd) : -EBADF;
 
-    set_resamplefd(hub, -1);
+    clear_resamplefd(hub);
     fd_clear(&hub->irqfd);
     hub->automask = hub->unacked = false;
-    if (ret == 0 && resamplefd >= 0) {
-        ret = loop_fd_add(hub->loop, &hub->watch, resamplefd, EPOLLIN, on_resample, hub);
+    if (ret == 0) {
+        ret = set_resamplefd(hub, fd_steal(&resamplefd));
     }
-    hub->irqfd = irqfd;
-    hub->resamplefd = resamplefd;
     if (ret < 0) {
-        fd_clear(&hub->irqfd);
-        fd_clear(&hub->resamplefd);
+        fd_clear(&irqfd);
+        fd_clear(&resamplefd);
         return ret;
     }
+    hub->irqfd = irqfd;
     trace(IRQ, "%s: irqfd bound, line %d", loop_name(hub->loop), hub->level);
     if (hub->level) {
         signal_irqfd(hub);
@@ -331,14 +382,7 @@ int iohub_set_resample(IoHub *hub, int fd)
         fd_clear(&fd);
         return ret;
     }
-    set_resamplefd(hub, fd);
-    if (fd >= 0) {
-        ret = loop_fd_add(hub->loop, &hub->watch, fd, EPOLLIN, on_resample, hub);
-    }
-    if (ret < 0) {
-        fd_clear(&hub->resamplefd);
-    }
-    return ret;
+    return set_resamplefd(hub, fd);
 }
 
 void iohub_disable(IoHub *hub, IoIrq irq)

@@ -28,7 +28,8 @@ typedef struct IoVector {
 typedef struct IoHub {
     Loop *loop;
     int irqfd, resamplefd; /* INTx; owned; -1: none */
-    LoopFd watch;          /* on resamplefd */
+    LoopFd watch;          /* on resamplefd; so is the next */
+    LoopPoll poll;
     bool level;
     bool masked;
     bool automask;

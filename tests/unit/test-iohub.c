@@ -3,6 +3,7 @@
  * The line on its two eventfds, and the descriptors that a peer should not have sent.
  */
 #include "remote/iohub.h"
+#include "loop-window.h"
 #include "util/fd.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -145,6 +146,85 @@ static void test_rebind(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpuint(take(irqfd), ==, 0);
 }
 
+/* ---- an EOI while the loop has not looked at its descriptors ---- */
+
+/* It is of the last interrupt, so it does not signal this one again. */
+static void test_late_eoi(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    iohub_set_level(&f->hub, true);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+    iohub_set_level(&f->hub, false);
+    put(f->resamplefd, 1);
+    iohub_set_level(&f->hub, true);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+    settle(f);
+    g_assert_cmpuint(take(f->irqfd), ==, 0);
+}
+
+static void automask(Fixture *f)
+{
+    const int fd = dup_fd(f->irqfd);
+
+    iohub_unbind(&f->hub);
+    iohub_set_count(&f->hub, IOHUB_INTX, 1);
+    g_assert_cmpint(iohub_set_vectors(&f->hub, IOHUB_INTX, 0, 1, &fd), ==, 0);
+    g_assert_cmpint(iohub_set_resample(&f->hub, dup_fd(f->resamplefd)), ==, 0);
+}
+
+static void test_automask(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    automask(f);
+    iohub_set_level(&f->hub, true);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+    iohub_set_level(&f->hub, false);
+    iohub_set_level(&f->hub, true);
+    g_assert_cmpuint(take(f->irqfd), ==, 0);
+    put(f->resamplefd, 1);
+    settle(f);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+}
+
+/* Nor does this one wait for it to be looked for. */
+static void test_automask_late_eoi(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    automask(f);
+    iohub_set_level(&f->hub, true);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+    iohub_set_level(&f->hub, false);
+    put(f->resamplefd, 1);
+    iohub_set_level(&f->hub, true);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+    settle(f);
+    g_assert_cmpuint(take(f->irqfd), ==, 0);
+}
+
+typedef struct Looks {
+    LoopPoll poll;
+    unsigned n;
+} Looks;
+
+static bool count_look(void *opaque)
+{
+    ((Looks *)opaque)->n++;
+    return false;
+}
+
+/* With the line up it is seen while the loop looks for messages, which it does for a second. */
+static void test_polled_eoi(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    Looks looks = { 0 };
+
+    loop_open_window(f->loop, 1000000000);
+    loop_poll_add(f->loop, &looks.poll, count_look, &looks);
+    iohub_set_level(&f->hub, true);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+    put(f->resamplefd, 1);
+    loop_turn(f->loop, -1);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+    g_assert_cmpuint(looks.n, ==, 1);
+    loop_poll_del(&looks.poll);
+}
+
 static void test_no_resamplefd(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
     g_assert_cmpint(iohub_bind(&f->hub, dup_fd(f->irqfd), -1), ==, 0);
@@ -251,6 +331,10 @@ int main(int argc, char **argv)
     TEST(before_resample);
     TEST(mask);
     TEST(rebind);
+    TEST(late_eoi);
+    TEST(automask);
+    TEST(automask_late_eoi);
+    TEST(polled_eoi);
     TEST(no_resamplefd);
     TEST(full);
     TEST(made_nonblocking);
