@@ -188,6 +188,7 @@ static void submit_hook(void *opaque)
         prepare(e, sqe, req);
         req->stage = STAGE_RING;
         e->in_ring++;
+        loop_at_disk(e->loop, 1);
     }
     if (io_uring_sq_ready(&e->ring) && !loop_timer_armed(&e->retry)) {
         enter(e);
@@ -215,6 +216,7 @@ static void retry_expired(void *opaque G_GNUC_UNUSED)
 static void completed(BlockEngine *e, BlockReq *req, int res)
 {
     e->in_ring--;
+    loop_at_disk(e->loop, -1);
     if (res == -EAGAIN) {
         to_helper(e, req);
         return;

@@ -43,6 +43,7 @@ static void came_back(void *opaque)
 {
     BlockReq *req = opaque;
 
+    loop_at_disk(req->node->loop, -1);
     transfer_complete(req, req->res);
 }
 
@@ -138,6 +139,7 @@ static void threads_submit(BlockEngine *e, BlockReq *req)
         transfer_complete(req, 0);
         return;
     }
+    loop_at_disk(e->loop, 1);
     req->post = (LoopPost){ .fn = came_back, .opaque = req };
     req->next = NULL;
     pthread_mutex_lock(&e->mutex);
@@ -172,6 +174,7 @@ static void threads_cancel(BlockEngine *e, BlockReq *req)
     }
     pthread_mutex_unlock(&e->mutex);
     if (found) {
+        loop_at_disk(e->loop, -1);
         block_complete(req, -ECANCELED);
     }
 }

@@ -15,6 +15,12 @@ void loop_set_polling(Loop *loop, int64_t max_ns, uint32_t grow, uint32_t shrink
     poll_window_init(&loop->window, max_ns, grow, shrink);
 }
 
+void loop_at_disk(Loop *loop, int change)
+{
+    g_assert(change >= 0 || loop->n_at_disk >= (unsigned)-change);
+    loop->n_at_disk += change;
+}
+
 void loop_poll_add(Loop *loop, LoopPoll *poll, LoopPollFn *fn, void *opaque)
 {
     *poll = (LoopPoll){ .loop = loop, .fn = fn, .opaque = opaque, .prev = &loop->polls };
@@ -62,8 +68,11 @@ static bool must_stop(Loop *loop)
 
 bool loop_look(Loop *loop, int64_t begin, int64_t limit)
 {
-    int64_t window = limit < 0 ? loop->window.ns : MIN(loop->window.ns, limit);
+    int64_t window = poll_window_ns(&loop->window, loop->n_at_disk > 0);
 
+    if (limit >= 0) {
+        window = MIN(window, limit);
+    }
     loop->woke_ns = begin;
     do {
         if (look_once(loop)) {

@@ -344,7 +344,7 @@ static bool take_events(Loop *loop, int64_t ns)
 static bool wait_events(Loop *loop, int64_t ns)
 {
     int64_t begin = loop_now_ns(), end;
-    bool found = false, rung = false;
+    bool found = false, rung = false, disk = loop->n_at_disk > 0;
 
     count_turn(loop, begin);
     if (ns == 0) {
@@ -363,7 +363,7 @@ static bool wait_events(Loop *loop, int64_t ns)
         loop->woke_ns = end;
     }
     if (loop->window.max_ns > 0) {
-        poll_window_waited(&loop->window, end - begin, found);
+        poll_window_waited(&loop->window, disk, end - begin, found);
     }
     return rung;
 }
@@ -456,7 +456,7 @@ void loop_free(Loop *loop)
         poll(NULL, 0, 1); /* as long as another thread's write to the eventfd */
     }
     g_assert(!loop->in_turn && loop->n_fds == 0 && !loop->timers && !loop->hooks);
-    g_assert(!loop->polls);
+    g_assert(!loop->polls && !loop->n_at_disk);
     g_assert(!loop->deferred.first && !loop->last.first && !loop->yielded.first &&
              !loop->resumed.first);
     g_assert(!atomic_load(&loop->posts));

@@ -22,7 +22,9 @@ typedef struct PollWindow {
 } PollWindow;
 
 void poll_window_init(PollWindow *w, int64_t max_ns, uint32_t grow, uint32_t shrink);
+/* How long to look; disk: it has requests of ours. */
+int64_t poll_window_ns(const PollWindow *w, bool disk);
 /* A wait has ended after ns; hit: within the window, without a sleep. */
-void poll_window_waited(PollWindow *w, int64_t ns, bool hit);
+void poll_window_waited(PollWindow *w, bool disk, int64_t ns, bool hit);
 
 #endif

@@ -144,6 +144,24 @@ static void test_timer(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpint(loop_now_ns() - timer.deadline_ns, <, WINDOW_NS);
 }
 
+/* With a window of a second it looks millions of times, for what a sleep costs not so often. */
+static void test_at_disk(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    open_window(f);
+    ring(f);
+    loop_at_disk(f->loop, 2);
+    loop_at_disk(f->loop, -1);
+    loop_turn(f->loop, -1);
+    g_assert_cmpuint(f->events, ==, 1);
+    g_assert_cmpuint(f->calls, >, 0);
+    g_assert_cmpuint(f->calls, <, 10000);
+    loop_at_disk(f->loop, -1);
+    f->calls = 0;
+    f->due = 10000;
+    loop_turn(f->loop, -1);
+    g_assert_cmpuint(f->found, ==, 1);
+}
+
 static void on_post(void *opaque)
 {
     ((Fixture *)opaque)->worked++;
@@ -404,6 +422,7 @@ int main(int argc, char **argv)
     TEST(busy);
     TEST(fair);
     TEST(timer);
+    TEST(at_disk);
     TEST(post);
     TEST(del);
     TEST(slow_turn);

@@ -15,7 +15,7 @@ static bool wait(PollWindow *w, int64_t ns)
 {
     bool hit = w->ns >= ns;
 
-    poll_window_waited(w, ns, hit);
+    poll_window_waited(w, false, ns, hit);
     return hit;
 }
 
@@ -25,7 +25,7 @@ static void test_off(void)
 
     poll_window_init(&w, 0, 2, 2);
     for (unsigned i = 0; i < 100; i++) {
-        poll_window_waited(&w, 1, false);
+        poll_window_waited(&w, false, 1, false);
         g_assert_cmpint(w.ns, ==, 0);
     }
 }
@@ -51,15 +51,15 @@ static void test_factor(void)
     PollWindow w;
 
     poll_window_init(&w, MAX_NS, 3, 0);
-    poll_window_waited(&w, 20000, false);
+    poll_window_waited(&w, false, 20000, false);
     g_assert_cmpint(w.ns, ==, 4000);
-    poll_window_waited(&w, 20000, false);
+    poll_window_waited(&w, false, 20000, false);
     g_assert_cmpint(w.ns, ==, 12000);
-    poll_window_waited(&w, 20000, false);
+    poll_window_waited(&w, false, 20000, false);
     g_assert_cmpint(w.ns, ==, MAX_NS);
-    poll_window_waited(&w, 2 * MAX_NS, false);
+    poll_window_waited(&w, false, 2 * MAX_NS, false);
     g_assert_cmpint(w.ns, ==, MAX_NS);
-    poll_window_waited(&w, 2 * MAX_NS, false);
+    poll_window_waited(&w, false, 2 * MAX_NS, false);
     g_assert_cmpint(w.ns, ==, 0);
 }
 
@@ -108,7 +108,7 @@ static void test_in_vain(void)
     init(&w);
     for (unsigned i = 0; i < waits; i++) {
         burnt += w.ns;
-        poll_window_waited(&w, w.ns + 10000, false);
+        poll_window_waited(&w, false, w.ns + 10000, false);
     }
     g_assert_cmpint(burnt / waits, <, 500); /* of the 10000 that each would wait anyway */
 }
@@ -121,7 +121,7 @@ static void test_pays_again(void)
 
     init(&w);
     for (unsigned i = 0; i < 20000; i++) {
-        poll_window_waited(&w, w.ns + 10000, false);
+        poll_window_waited(&w, false, w.ns + 10000, false);
     }
     while (!wait(&w, 10000)) {
         g_assert_cmpuint(++sleeps, <, 1100);
@@ -129,6 +129,29 @@ static void test_pays_again(void)
     for (unsigned i = 0; i < 100; i++) {
         g_assert_true(wait(&w, 10000));
     }
+}
+
+/* While a disk has requests: not for long, and nothing is learnt but that it paid. */
+static void test_disk(void)
+{
+    PollWindow w;
+
+    init(&w);
+    g_assert_cmpint(poll_window_ns(&w, true), ==, 0);
+    while (!wait(&w, 30000)) {
+    }
+    g_assert_cmpint(poll_window_ns(&w, false), ==, MAX_NS);
+    g_assert_cmpint(poll_window_ns(&w, true), ==, 4000);
+    for (unsigned i = 0; i < 1000; i++) {
+        poll_window_waited(&w, true, 80000, false);
+    }
+    g_assert_cmpint(w.ns, ==, MAX_NS);
+    poll_window_waited(&w, false, 80000, false);
+    poll_window_waited(&w, true, 2000, true);
+    poll_window_waited(&w, false, 80000, false);
+    g_assert_cmpint(w.ns, ==, MAX_NS);
+    poll_window_waited(&w, false, 80000, false);
+    g_assert_cmpint(w.ns, <, MAX_NS);
 }
 
 int main(int argc, char **argv)
@@ -141,5 +164,6 @@ int main(int argc, char **argv)
     g_test_add_func("/poll-window/idle", test_idle);
     g_test_add_func("/poll-window/in-vain", test_in_vain);
     g_test_add_func("/poll-window/pays-again", test_pays_again);
+    g_test_add_func("/poll-window/disk", test_disk);
     return g_test_run();
 }
