@@ -5,6 +5,11 @@
  * that ask for no byte more than it lacks. The buffer grows with what has arrived, never with what
  * a header announces, so that a frame costs its peer the bytes; after a long one it shrinks again.
  *
+ * Taking a message off a UNIX socket wakes a sender that sleeps in recv(), as there is room again;
+ * it finds nothing, and is woken a second time by the answer. So what comes first is only looked at
+ * (MSG_PEEK), and taken off when its last frame has been handled, when the sender has its answer.
+ * A byte out of band makes the socket readable and can't be looked at; a receive drops it.
+ *
  * Descriptors belong to the frame whose first byte they were sent with. The kernel ends a
  * recvmsg() behind the piece that carries descriptors, and a piece is no more than one call of the
  * sender's: so they belong to the last frame that begins in what was received, unless the sender
@@ -62,7 +67,9 @@ struct Link {
     size_t room;     /* bytes of buf */
     size_t at, have; /* of buf: where the frame in work begins, and the end of what was received */
     size_t size;     /* of the frame in work; 0: its header isn't complete */
+    size_t peeked;   /* bytes received that the socket still has */
     bool starved;    /* the socket had nothing to complete it with */
+    bool readable;   /* the kernel says so, and nothing has been received since */
     FdSet fds;
     bool fds_lost; /* more came than fit, or than the kernel could hand over */
     size_t fds_at; /* where the frame begins that they belong to */
@@ -87,7 +94,30 @@ static void run_ended(void *opaque)
     link->proto->ended(link->opaque, link->why);
 }
 
-/* ended() may free the link, so it waits for handle_frames() to be left. */
+static void end(Link *link, const char *why);
+
+/* Takes what was looked at off the socket. It has been received, descriptors included, so it goes
+ * nowhere: nothing that a frame is made of changes. */
+static void take_peeked(Link *link)
+{
+    uint8_t scrap[BUF_SIZE];
+
+    while (link->peeked > 0) {
+        struct iovec iov = { .iov_base = scrap, .iov_len = MIN(link->peeked, sizeof(scrap)) };
+        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+        ssize_t ret = recvmsg(link->fd, &msg, MSG_DONTWAIT);
+
+        if (ret > 0) {
+            link->peeked -= ret;
+        } else if (ret == 0 || errno != EINTR) {
+            link->peeked = 0;
+            end(link, ret < 0 ? g_intern_string(g_strerror(errno)) : "end of file");
+        }
+    }
+}
+
+/* ended() may free the link, so it waits for handle_frames() to be left. A socket that is closed
+ * with bytes to be read is a connection reset to the peer. */
 static void end(Link *link, const char *why)
 {
     if (link->ending) {
@@ -95,6 +125,7 @@ static void end(Link *link, const char *why)
     }
     link->ending = true;
     link->why = why;
+    take_peeked(link);
     loop_fd_del(&link->watch);
     if (!link->handling) {
         loop_defer(&link->end);
@@ -269,7 +300,7 @@ static void make_room(Link *link, size_t lacks)
 }
 
 /* Bytes received, at most len, 0 at the end of file, or -errno. */
-static ssize_t receive_some(Link *link, size_t len)
+static ssize_t receive_some(Link *link, size_t len, int flags)
 {
     union {
         struct cmsghdr align;
@@ -286,7 +317,7 @@ static ssize_t receive_some(Link *link, size_t len)
     ssize_t ret;
 
     do {
-        ret = recvmsg(link->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        ret = recvmsg(link->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
     } while (ret < 0 && errno == EINTR);
     if (ret < 0) {
         return errno == ECONNRESET ? 0 : -errno; /* it closed with answers unread */
@@ -355,14 +386,32 @@ static size_t frame_lacks(const Link *link)
     return need > have ? need - have : 0;
 }
 
+/* Into an empty buffer. */
+static ssize_t receive_first(Link *link)
+{
+    ssize_t ret = receive_some(link, link->room, MSG_PEEK);
+
+    if (ret > 0) {
+        link->peeked = ret;
+    } else if (ret == -EAGAIN && link->readable) {
+        ret = receive_some(link, link->room, 0);
+    }
+    link->readable = false;
+    return ret;
+}
+
 /* False: there is nothing to be had now, or the link has ended. */
 static bool receive(Link *link)
 {
     bool empty = link->have == link->at;
     ssize_t ret;
 
+    take_peeked(link);
+    if (link->ending) {
+        return false;
+    }
     make_room(link, frame_lacks(link));
-    ret = receive_some(link, empty ? link->room : frame_lacks(link));
+    ret = empty ? receive_first(link) : receive_some(link, frame_lacks(link), 0);
     link->starved = ret == -EAGAIN;
     if (ret <= 0) {
         if (!link->starved) {
@@ -429,6 +478,9 @@ static void handle_frame(Link *link)
     link->answered = false;
     link->proto->frame(link->opaque, link->buf + link->at, link->size, fds);
     fdset_clear(fds);
+    if (link->at + link->size == link->have) {
+        take_peeked(link);
+    }
     if (!link->ending) { /* else link_partial() tells what it ended in */
         next_frame(link);
     }
@@ -470,6 +522,7 @@ static void on_events(void *opaque, uint32_t events)
 {
     Link *link = opaque;
 
+    link->readable = events & EPOLLIN;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
         flush_queue(link);
     }

@@ -169,6 +169,14 @@ static void check_end(Fixture *f, const char *frames, const char *why)
     g_assert_cmpstr(f->why, ==, why);
 }
 
+/* To the peer: what it has sent has been received, else that is a reset. */
+static void check_eof(Fixture *f)
+{
+    char byte;
+
+    g_assert_cmpint(recv(f->peer, &byte, 1, MSG_DONTWAIT), ==, 0);
+}
+
 static void test_segments(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
     PUT(f, "\3abc\0\1x\2yz\5hal");
@@ -240,6 +248,7 @@ static void test_bad_header(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
     PUT(f, "\1a\xff\1b");
     check_end(f, "a ", "bad header");
+    check_eof(f);
 }
 
 static void test_too_long(Fixture *f, gconstpointer data G_GNUC_UNUSED)
@@ -253,6 +262,7 @@ static void test_close_in_frame(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     f->close = true;
     PUT(f, "\1a\1b");
     check_end(f, "a ", "closed by frame");
+    check_eof(f);
 }
 
 static void close_link(void *opaque)
