@@ -37,6 +37,7 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* More events than this in one wakeup: not what one guest's EOIs can do. */
@@ -47,6 +48,7 @@ const SandboxCalls iohub_sandbox = {
     .calls = (const SandboxCall[]){ { .name = "kcmp",
                                       .args = { SANDBOX_OWN_PID(0), SANDBOX_OWN_PID(1) } },
                                     { .name = "poll" },
+                                    { .name = "preadv2" },
                                     { .name = "read" },
                                     { .name = "write" },
                                     { .name = NULL } },
@@ -126,28 +128,37 @@ static void drop_resamplefd(IoHub *hub, const char *why)
     clear_resamplefd(hub);
 }
 
-/* Empties the counter. False if there was nothing in it, or if it was dropped. */
+/* Without waiting, whatever has become of O_NONBLOCK. By one call from Linux 5.8 on. */
+static ssize_t read_eventfd(int fd, uint64_t *count)
+{
+    struct iovec iov = { .iov_base = count, .iov_len = sizeof(*count) };
+    struct pollfd filled = { .fd = fd, .events = POLLIN };
+    ssize_t ret = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+    if (ret >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS)) {
+        return ret;
+    }
+    if (poll(&filled, 1, 0) != 1) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return read(fd, count, sizeof(*count));
+}
+
+/* One read. False if there was nothing in it, or if it was dropped. */
 static bool take_resample(IoHub *hub)
 {
-    for (unsigned i = 0; i < RESAMPLE_READS; i++) {
-        struct pollfd filled = { .fd = hub->resamplefd, .events = POLLIN };
-        uint64_t count;
-        ssize_t ret;
+    uint64_t count;
+    ssize_t ret = read_eventfd(hub->resamplefd, &count);
 
-        if (poll(&filled, 1, 0) != 1) {
-            return i > 0;
-        }
-        ret = read(hub->resamplefd, &count, sizeof(count));
-        if (ret < 0 && (errno == EAGAIN || errno == EINTR)) {
-            continue;
-        }
-        if (ret != sizeof(count)) {
-            drop_resamplefd(hub, ret < 0 ? g_strerror(errno) : "not an eventfd");
-            return false;
-        }
+    if (ret < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return false;
     }
-    drop_resamplefd(hub, "it is signalled without end");
-    return false;
+    if (ret != sizeof(count)) {
+        drop_resamplefd(hub, ret < 0 ? g_strerror(errno) : "not an eventfd");
+        return false;
+    }
+    return true;
 }
 
 static void end_automask(IoHub *hub)
@@ -157,12 +168,8 @@ static void end_automask(IoHub *hub)
     }
 }
 
-/* False if there was none. */
-static bool look_for_eoi(IoHub *hub)
+static void eoi(IoHub *hub)
 {
-    if (!take_resample(hub)) {
-        return false;
-    }
     if (hub->before_resample) {
         hub->before_resample(hub->opaque);
     }
@@ -171,12 +178,22 @@ static bool look_for_eoi(IoHub *hub)
     if (hub->level) {
         signal_irqfd(hub);
     }
-    return true;
 }
 
+/* A semaphore may hold 2^64 of them. */
 static void on_resample(void *opaque, uint32_t events G_GNUC_UNUSED)
 {
-    look_for_eoi(opaque);
+    IoHub *hub = opaque;
+    unsigned n = 0;
+
+    while (n < RESAMPLE_READS && take_resample(hub)) {
+        n++;
+    }
+    if (n == RESAMPLE_READS) {
+        drop_resamplefd(hub, "it is signalled without end");
+    } else if (n > 0) {
+        eoi(hub);
+    }
 }
 
 /* With the line down there is nothing that could not wait. */
@@ -184,7 +201,11 @@ static bool on_poll(void *opaque)
 {
     IoHub *hub = opaque;
 
-    return hub->level && look_for_eoi(hub);
+    if (!hub->level || !take_resample(hub)) {
+        return false;
+    }
+    eoi(hub);
+    return true;
 }
 
 /* --- the line --- */
