@@ -144,8 +144,8 @@ void loop_call(Loop *loop, LoopFn *fn, void *opaque);
  * says how the time is adapted). Off, max_ns 0, after loop_new(). Before it runs, or on its thread.
  */
 void loop_set_polling(Loop *loop, int64_t max_ns, uint32_t grow, uint32_t shrink);
-/* So many requests more, or less, are with a disk and will end by an event of this loop. While there
- * are any, the loop looks for no longer than a sleep costs. On its thread. */
+/* So many requests more, or less, are with a disk and will end by an event of this loop. While
+ * there are any, the loop looks for no longer than a sleep costs. On its thread. */
 void loop_at_disk(Loop *loop, int change);
 /* A source of events to look at meanwhile, which has a descriptor registered all the same: fn
  * handles what there is, as its callback would, and returns false if that was nothing. It must not
