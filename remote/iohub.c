@@ -23,6 +23,12 @@
  * descriptor, so a new one begins without it, or an interrupt that was signalled on the old one
  * and never seen would be the last.
  *
+ * The resample descriptor is the guest's EOI. A message is sent by a QEMU that doesn't see that
+ * (TCG), at the first access to a BAR of the guest's handler, which has yet to lower the line. So a
+ * line that has been up since the signal is given some time then, or each interrupt would be
+ * followed by a spurious one: QEMU's main loop would wake in the middle of the handler and wait for
+ * its lock.
+ *
  * On the machine's thread.
  */
 #include "remote/iohub.h"
@@ -42,6 +48,8 @@
 
 /* More events than this in one wakeup: not what one guest's EOIs can do. */
 #define RESAMPLE_READS 16
+/* For a handler under TCG to get from its first access to the one that lowers the line. */
+#define HANDLER_NS INT64_C(250000)
 
 const SandboxCalls iohub_sandbox = {
     .module = "iohub",
@@ -53,19 +61,6 @@ const SandboxCalls iohub_sandbox = {
                                     { .name = "write" },
                                     { .name = NULL } },
 };
-
-void iohub_init(IoHub *hub, Loop *loop)
-{
-    *hub = (IoHub){ .loop = loop, .irqfd = -1, .resamplefd = -1 };
-}
-
-void iohub_fini(IoHub *hub)
-{
-    iohub_unbind(hub);
-    for (unsigned i = 0; i < IOHUB_IRQS; i++) {
-        g_free(hub->vectors[i]);
-    }
-}
 
 /* --- signalling --- */
 
@@ -94,13 +89,13 @@ static void signal_irqfd(IoHub *hub)
         return;
     }
     hub->unacked = hub->automask;
+    hub->news = false;
     signal_fd(hub, &hub->irqfd);
 }
 
-/* The line has fallen before anyone took the signal: then there is nothing to take. Under TCG QEMU
- * unmasks at the first BAR access of the guest's handler, with the line still up; the write that
- * lowers it is next, and the signal that the unmask called for would be a spurious interrupt.
- * Whoever finds the counter empty after all has not seen it, and owes no unmask. */
+/* The line has fallen before anyone took the signal: then there is nothing to take, as the guest's
+ * handler has already done what it was about. Whoever finds the counter empty after all has not
+ * seen it, and owes no unmask. */
 static void take_back(IoHub *hub)
 {
     struct pollfd filled = { .fd = hub->irqfd, .events = POLLIN };
@@ -225,20 +220,46 @@ void iohub_set_level(IoHub *hub, bool level)
     hub->level = level;
     if (level && !was) {
         take_last_eoi(hub);
+        hub->news = hub->unacked;
         signal_irqfd(hub);
     } else if (was && !level) {
+        loop_timer_disarm(&hub->again);
         take_back(hub);
     }
 }
 
+/* Still up. */
+static void on_again(void *opaque)
+{
+    signal_irqfd(opaque);
+}
+
 void iohub_mask(IoHub *hub, bool masked)
 {
+    bool early = hub->unacked && !hub->news && !masked;
+
     hub->masked = masked;
     if (!masked) {
         hub->unacked = false;
     }
-    if (hub->level) {
+    if (hub->level && early) {
+        loop_timer_arm(&hub->again, loop_now_ns() + HANDLER_NS);
+    } else if (hub->level) {
         signal_irqfd(hub);
+    }
+}
+
+void iohub_init(IoHub *hub, Loop *loop)
+{
+    *hub = (IoHub){ .loop = loop, .irqfd = -1, .resamplefd = -1 };
+    loop_timer_init(&hub->again, loop, on_again, hub);
+}
+
+void iohub_fini(IoHub *hub)
+{
+    iohub_unbind(hub);
+    for (unsigned i = 0; i < IOHUB_IRQS; i++) {
+        g_free(hub->vectors[i]);
     }
 }
 
@@ -302,6 +323,7 @@ static void unbind_intx(IoHub *hub)
 {
     clear_resamplefd(hub);
     fd_clear(&hub->irqfd);
+    loop_timer_disarm(&hub->again);
     hub->masked = hub->automask = hub->unacked = false;
 }
 

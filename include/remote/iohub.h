@@ -7,7 +7,8 @@
  *   signalled on each 0->1 change, when the resample descriptor fires with the line still up, and
  *   when a new irqfd arrives with the line up. Not while masked (unmask re-evaluates).
  * - automasked, bound by iohub_set_vectors() (vfio-user): a signal masks the line until it is
- *   unmasked by iohub_mask() or by the resample descriptor; then it is evaluated anew.
+ *   unmasked by iohub_mask() or by the resample descriptor; then it is evaluated anew, after a
+ *   message with some delay.
  *
  * MSI, MSI-X and the two events of VFIO (error, request) are messages: a vector that is raised
  * signals its descriptor; one that has none stays pending, and signals when it gets one.
@@ -30,10 +31,12 @@ typedef struct IoHub {
     int irqfd, resamplefd; /* INTx; owned; -1: none */
     LoopFd watch;          /* on resamplefd; so is the next */
     LoopPoll poll;
+    LoopTimer again; /* unmasked by a message with the line up */
     bool level;
     bool masked;
     bool automask;
     bool unacked;                  /* automask: signalled, and not unmasked since */
+    bool news;                     /* unacked: the line has gone up again since */
     uint64_t signals;              /* sent and not taken back */
     IoVector *vectors[IOHUB_IRQS]; /* but INTx's */
     unsigned n_vectors[IOHUB_IRQS];

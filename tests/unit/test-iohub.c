@@ -184,6 +184,55 @@ static void test_automask(Fixture *f, gconstpointer data G_GNUC_UNUSED)
     g_assert_cmpuint(take(f->irqfd), ==, 1);
 }
 
+static void wait_again(Fixture *f)
+{
+    while (loop_timer_armed(&f->hub.again)) {
+        loop_turn(f->loop, -1);
+    }
+}
+
+/* By a message, with the line up: the handler is on its way to lower it. */
+static void test_early_unmask(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    automask(f);
+    iohub_set_level(&f->hub, true);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+    iohub_mask(&f->hub, false);
+    iohub_set_level(&f->hub, false);
+    wait_again(f);
+    g_assert_cmpuint(take(f->irqfd), ==, 0);
+    iohub_set_level(&f->hub, true);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+}
+
+/* And if it doesn't, there is one more interrupt. */
+static void test_not_lowered(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    automask(f);
+    iohub_set_level(&f->hub, true);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+    iohub_mask(&f->hub, false);
+    g_assert_cmpuint(take(f->irqfd), ==, 0);
+    wait_again(f);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+    settle(f);
+    g_assert_cmpuint(take(f->irqfd), ==, 0);
+    iohub_mask(&f->hub, false);
+    iohub_unbind(&f->hub);
+    g_assert_false(loop_timer_armed(&f->hub.again));
+}
+
+/* What could not be signalled does not wait. */
+static void test_unmask(Fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+    automask(f);
+    iohub_mask(&f->hub, true);
+    iohub_set_level(&f->hub, true);
+    g_assert_cmpuint(take(f->irqfd), ==, 0);
+    iohub_mask(&f->hub, false);
+    g_assert_cmpuint(take(f->irqfd), ==, 1);
+}
+
 /* Nor does this one wait for it to be looked for. */
 static void test_automask_late_eoi(Fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
@@ -334,6 +383,9 @@ int main(int argc, char **argv)
     TEST(late_eoi);
     TEST(automask);
     TEST(automask_late_eoi);
+    TEST(early_unmask);
+    TEST(not_lowered);
+    TEST(unmask);
     TEST(polled_eoi);
     TEST(no_resamplefd);
     TEST(full);
