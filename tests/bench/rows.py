@@ -15,8 +15,8 @@ from pathlib import Path
 
 import guest_accesses
 import guest_iops
-from sides import (TOP, Asker, BenchError, NbdServer, Session, loaded_libraries, make_image,
-                   median, memory_kib, percentile, run, start_all, thread_cpu_ns, weigh)
+from sides import (TOP, Asker, BenchError, NbdServer, Session, forget_pages, loaded_libraries,
+                   make_image, median, memory_kib, percentile, run, start_all, thread_cpu_ns, weigh)
 
 DEPTHS = (1, 4, 16, 64)
 CACHES = {'O_DIRECT': 'cache=none', 'page cache': 'cache=writeback'}
@@ -41,8 +41,8 @@ class Bench:
     sides: list  # ours, the stock, and maybe ours by vfio-user
     build_dir: Path
     folder: Path
-    rounds: int = 5
-    ms: int = 300
+    rounds: int = 15
+    ms: int = 100
     image_mib: int = 256
     images: list = field(default_factory=list)
 
@@ -64,6 +64,9 @@ class Bench:
     def session(self, side, drive='', devices=1, disk=None):
         """`devices` of a side, each with an image of its own; or one with disk(side)."""
         disks = [disk(side)] if disk else [self.image(i) for i in range(devices)]
+        if 'cache=none' in drive:
+            for path in disks:
+                forget_pages(path)
         return Session(side, self.client, disks, drive)
 
     def turns(self, orders, drive='', devices=1, sides=None, disk=None):
@@ -450,7 +453,7 @@ def group_proxy(bench):
     side = bench.sides[0]
     samples = defaultdict(list)
     program = bench.program('bench-proxy')
-    output = run([program, bench.rounds * 2000, *side.arguments([bench.image(0)], ['FD'])])
+    output = run([program, bench.rounds * 700, *side.arguments([bench.image(0)], ['FD'])])
     for line in output.splitlines():
         name, value = line.split()
         samples[name].append(int(value))
