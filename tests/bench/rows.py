@@ -15,8 +15,8 @@ from pathlib import Path
 
 import guest_accesses
 import guest_iops
-from sides import (TOP, Asker, BenchError, NbdServer, Session, forget_pages, loaded_libraries,
-                   make_image, median, memory_kib, percentile, run, start_all, thread_cpu_ns, weigh)
+from sides import (TOP, Asker, BenchError, NbdServer, Session, loaded_libraries, make_image,
+                   median, memory_kib, percentile, run, set_pages, start_all, thread_cpu_ns, weigh)
 
 DEPTHS = (1, 4, 16, 64)
 CACHES = {'O_DIRECT': 'cache=none', 'page cache': 'cache=writeback'}
@@ -64,9 +64,8 @@ class Bench:
     def session(self, side, drive='', devices=1, disk=None):
         """`devices` of a side, each with an image of its own; or one with disk(side)."""
         disks = [disk(side)] if disk else [self.image(i) for i in range(devices)]
-        if 'cache=none' in drive:
-            for path in disks:
-                forget_pages(path)
+        for path in disks:
+            set_pages(path, 'cache=none' not in drive)
         return Session(side, self.client, disks, drive)
 
     def turns(self, orders, drive='', devices=1, sides=None, disk=None):
@@ -396,6 +395,7 @@ def group_nbd(bench):
         return
     words = {'randread': 'read', 'randwrite': 'write'}
     orders = {(kind, depth): bench.load(kind, 4096, depth) for kind in words for depth in (1, 16)}
+    set_pages(bench.image(0), True)
     with NbdServer(bench.folder / 'nbd', bench.image(0)) as server:
         try:
             answers = bench.turns(list(orders.values()),

@@ -337,12 +337,20 @@ class NbdServer:
         self.process.wait()
 
 
-def forget_pages(path):
-    """An image that is only used past the page cache isn't in it. A page that is there has to be
-    dropped before a write, for which Linux gives the write to a worker."""
+def set_pages(path, cached):
+    """All of an image into the page cache, or out of it: one that is only used past it isn't there,
+    and a page that is has to be dropped before a write, for which Linux gives that to a worker. Of
+    what is no file, or has holes, nothing."""
+    if not Path(path).is_file():
+        return
     with open(path, 'rb') as image:
-        os.fsync(image.fileno())
-        os.posix_fadvise(image.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        info = os.fstat(image.fileno())
+        if not cached:
+            os.fsync(image.fileno())
+            os.posix_fadvise(image.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        elif info.st_blocks * 512 >= info.st_size:
+            while image.read(1 << 20):
+                pass
 
 
 def make_image(path, mib):
