@@ -176,6 +176,7 @@ def group_start(bench):
     """Start-up, memory and size."""
     samples = defaultdict(lambda: defaultdict(list))
     ours = bench.sides[0]
+    os.sync()  # pages of a program that was just linked would count as dirty
     for side in bench.sides:
         if side.protocol == 'mpqemu':
             samples['size'][side.name], samples['needed'][side.name] = (
