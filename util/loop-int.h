@@ -39,7 +39,7 @@ struct Loop {
     LoopPoll *next_poll; /* while they are being asked */
     PollWindow window;
     Burst burst;
-    unsigned n_at_disk;
+    unsigned n_at_disk; /* requests, see loop_at_disk() */
     unsigned unwatched; /* turns in a row that did without the kernel's list of events */
 
     int64_t woke_ns;    /* when the last wait was over; 0: there was none */
