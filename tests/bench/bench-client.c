@@ -53,7 +53,7 @@ void bench_receive(int sock, void *buf, size_t size)
     }
 }
 
-/* A copy of the argument list with the descriptor's number in the place of each FD. */
+/* A copy of the argument list with the descriptor's number in each fd=FD. */
 static char **with_fd(char **argv, int fd)
 {
     size_t n = 0;
@@ -63,9 +63,10 @@ static char **with_fd(char **argv, int fd)
     }
     char **out = calloc(n + 1, sizeof(*out));
     for (size_t i = 0; i < n; i++) {
-        const char *at = strstr(argv[i], "FD");
+        const char *at = strstr(argv[i], "fd=FD"); /* a path may have the two letters, too */
         int length = !at ? asprintf(&out[i], "%s", argv[i])
-                         : asprintf(&out[i], "%.*s%d%s", (int)(at - argv[i]), argv[i], fd, at + 2);
+                         : asprintf(&out[i], "%.*sfd=%d%s", (int)(at - argv[i]), argv[i], fd,
+                                    at + 5);
         if (length < 0) {
             bench_die("out of memory");
         }

@@ -28,7 +28,8 @@ void bench_receive(int sock, void *buf, size_t size);
 /* Waiting for an answer ends after BENCH_SILENCE. */
 void bench_set_silence(int sock);
 
-/* Starts a program with one end of a socket pair; in its arguments, FD stands for the number. */
+/* Starts a program with one end of a socket pair; the FD of fd=FD in its arguments stands for the
+ * number. */
 void bench_spawn(BenchProcess *process, char **argv);
 
 /* Hangs up and waits; the program must end with status 0. */

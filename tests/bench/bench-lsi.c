@@ -5,7 +5,7 @@
  *
  *   bench-lsi mpqemu|vfio-user FD PID      a connected socket, and the process at its other end
  *   bench-lsi start N PROGRAM ARGS...      N times: fork, exec, first config reply (mpqemu); in
- *                                          ARGS, FD stands for the number of the descriptor
+ *                                          ARGS, the FD of fd=FD is the descriptor's number
  *
  * Orders, one a line; each is answered by a line of names and values, times in nanoseconds:
  *

@@ -6,7 +6,7 @@
  *
  *   bench-proxy N PROGRAM ARGS...    N samples of each, taken in turns of TURN
  *
- * In ARGS the word FD stands for the number of the inherited descriptor; the device must be an
+ * In ARGS the FD of fd=FD stands for the number of the inherited descriptor; the device must be an
  * lsi53c895a. Each line of output is a name and a value in nanoseconds:
  *
  *   bare           send, poll(), recv() here; epoll_wait(), recv(), send() in a child
@@ -126,10 +126,10 @@ static pid_t start_remote(char **argv, int *sock)
 
         fd_set_cloexec(other, false);
         for (char **arg = argv; *arg; arg++) {
-            g_autofree char *number = g_strdup_printf("%d", other);
+            g_autofree char *option = g_strdup_printf("fd=%d", other);
 
             g_string_assign(text, *arg);
-            g_string_replace(text, "FD", number, 0);
+            g_string_replace(text, "fd=FD", option, 0);
             *arg = g_strdup(text->str);
         }
         execvp(argv[0], argv);
