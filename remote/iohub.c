@@ -93,16 +93,31 @@ static void signal_irqfd(IoHub *hub)
     signal_fd(hub, &hub->irqfd);
 }
 
+/* Without waiting, whatever has become of O_NONBLOCK. By one call from Linux 5.8 on. */
+static ssize_t read_eventfd(int fd, uint64_t *count)
+{
+    struct iovec iov = { .iov_base = count, .iov_len = sizeof(*count) };
+    struct pollfd filled = { .fd = fd, .events = POLLIN };
+    ssize_t ret = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+    if (ret >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS)) {
+        return ret;
+    }
+    if (poll(&filled, 1, 0) != 1) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return read(fd, count, sizeof(*count));
+}
+
 /* The line has fallen before anyone took the signal: then there is nothing to take, as the guest's
  * handler has already done what it was about. Whoever finds the counter empty after all has not
  * seen it, and owes no unmask. */
 static void take_back(IoHub *hub)
 {
-    struct pollfd filled = { .fd = hub->irqfd, .events = POLLIN };
     uint64_t count;
 
-    if (hub->irqfd >= 0 && hub->unacked && poll(&filled, 1, 0) == 1 &&
-        read(hub->irqfd, &count, sizeof(count)) == sizeof(count)) {
+    if (hub->irqfd >= 0 && hub->unacked && read_eventfd(hub->irqfd, &count) == sizeof(count)) {
         hub->unacked = false;
         counter_add(&hub->signals, -1);
     }
@@ -121,23 +136,6 @@ static void drop_resamplefd(IoHub *hub, const char *why)
 {
     log_line(loop_name(hub->loop), "resample descriptor dropped: %s", why);
     clear_resamplefd(hub);
-}
-
-/* Without waiting, whatever has become of O_NONBLOCK. By one call from Linux 5.8 on. */
-static ssize_t read_eventfd(int fd, uint64_t *count)
-{
-    struct iovec iov = { .iov_base = count, .iov_len = sizeof(*count) };
-    struct pollfd filled = { .fd = fd, .events = POLLIN };
-    ssize_t ret = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
-
-    if (ret >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS)) {
-        return ret;
-    }
-    if (poll(&filled, 1, 0) != 1) {
-        errno = EAGAIN;
-        return -1;
-    }
-    return read(fd, count, sizeof(*count));
 }
 
 /* One read. False if there was nothing in it, or if it was dropped. */

@@ -5,9 +5,8 @@
  * answered by the same.
  */
 #include "remote/link.h"
-#include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
